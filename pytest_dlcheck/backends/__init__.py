@@ -1,0 +1,37 @@
+"""The array frameworks that Keras runs on. Importing this imports none of them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dlcheck.devices import DeviceKind
+    from pytest_dlcheck.backends.base import Backend
+
+__all__ = ["BACKENDS", "create", "installed"]
+
+BACKENDS = ("tensorflow", "jax", "torch", "numpy")
+"""In the order in which a default is chosen. `numpy` runs forward only."""
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def installed(name: str) -> bool:
+    """Whether the backend's framework, and Keras, are there to be imported; neither is imported."""
+    return _found(name) and _found("keras")
+
+
+def create(name: str, kinds: Mapping[str, DeviceKind], cpu_devices: int = 1) -> Backend:
+    """The backend of that name, not yet loaded; the CPU is to appear as `cpu_devices` devices."""
+    module = importlib.import_module(f"pytest_dlcheck.backends.{name}_backend")
+    backend: Backend = module.BACKEND(kinds, cpu_devices)
+    return backend

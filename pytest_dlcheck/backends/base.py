@@ -1,0 +1,237 @@
+"""What every backend must offer: the few primitives that Keras has no portable form of."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_dlcheck.devices import DeviceKind, DeviceName, Discovery
+from pytest_dlcheck.errors import BackendError, DeviceMismatch, DeviceMissing
+
+__all__ = ["Backend"]
+
+Array = NDArray[np.generic]
+
+
+class Backend(ABC):
+    """One framework behind Keras, loaded when first used.
+
+    A process has one backend: Keras chooses it when it is imported. `load` is that moment; `keras` and `framework` call it.
+
+    Attributes:
+        name: `tensorflow`, `jax`, `torch` or `numpy`.
+        trains: whether Keras can train on it; `numpy` only runs forward.
+    """
+
+    name: ClassVar[str]
+    trains: ClassVar[bool] = True
+    # Names under which the framework is distributed, the likeliest first.
+    distributions: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, kinds: Mapping[str, DeviceKind], cpu_devices: int = 1) -> None:
+        self.kinds = kinds
+        self.cpu_devices = cpu_devices
+        self.import_seconds = 0.0
+        self._keras: Any = None
+        self._framework: Any = None
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name}>"
+
+    # Loading.
+
+    def load(self) -> None:
+        """Imports the framework and Keras on it. Does nothing the second time.
+
+        Raises:
+            BackendError: the import fails, or Keras is already running on another backend in this process.
+        """
+        if self._keras is not None:
+            return
+        os.environ["KERAS_BACKEND"] = self.name
+        start = time.perf_counter()
+        self.before_import()
+        try:
+            framework = importlib.import_module(self.name)
+            keras = importlib.import_module("keras")
+        except Exception as error:  # a broken installation can raise anything, and it must end in one line
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise BackendError(f"backend {self.name!r} is installed, but importing it fails: {reason}") from error
+        running = keras.backend.backend()
+        if running != self.name:
+            raise BackendError(
+                f"Keras already runs on {running!r} in this process, so {self.name!r} cannot be tested: something "
+                "imported it earlier (a conftest.py, a test module?) with another KERAS_BACKEND"
+            )
+        self.import_seconds = time.perf_counter() - start
+        self._framework, self._keras = framework, keras
+        self.after_import()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the framework has been imported through this object."""
+        return self._keras is not None
+
+    def before_import(self) -> None:
+        """Sets what the framework reads once, when it is imported."""
+
+    def after_import(self) -> None:
+        """Sets what must be set before the framework's runtime starts."""
+
+    @property
+    def keras(self) -> Any:
+        """The module `keras`, running on this backend."""
+        self.load()
+        return self._keras
+
+    @property
+    def framework(self) -> Any:
+        """The framework's own module: `tensorflow`, `jax`, `torch` or `numpy`."""
+        self.load()
+        return self._framework
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions that make up this product, read without importing."""
+        found = {}
+        for package in (*self.distributions, "keras", "numpy"):
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found[package] = metadata.version(package)
+        return found
+
+    # Devices.
+
+    @abstractmethod
+    def find(self, platform: str) -> tuple[list[str], str]:
+        """The framework's devices of one platform, by its own public calls.
+
+        Returns a description of each device, and, if there is none, why.
+        """
+
+    @abstractmethod
+    def scope(self, device: DeviceName) -> contextlib.AbstractContextManager[object]:
+        """Inside, the framework and Keras create and compute values on the device."""
+
+    @abstractmethod
+    def locate(self, value: Any) -> set[tuple[str, int]]:
+        """Where one of the framework's arrays lies: (platform, index) pairs."""
+
+    def discover(self) -> Discovery:
+        """What this backend offers here. Starts the framework's runtime if it has no other way of finding out."""
+        devices: dict[str, list[str]] = {}
+        missing: dict[str, str] = {}
+        try:
+            self.load()
+        except BackendError as error:
+            return Discovery(self.name, self.versions(), {}, {}, error=str(error))
+        for kind in self.kinds.values():
+            platform = kind.platforms.get(self.name)
+            if platform is None:
+                missing[kind.name] = f"Keras on {self.name} does not run on this kind of device"
+                continue
+            found, reason = self.find(platform)
+            if found:
+                devices[kind.name] = found
+            else:
+                missing[kind.name] = reason
+        return Discovery(self.name, self.versions(), devices, missing, seconds=self.import_seconds)
+
+    def synchronize(self, *values: Any) -> None:
+        """Waits until the values, and what was queued before them, have been computed."""
+        del values
+
+    def places(self, value: Any) -> tuple[str, ...]:
+        """The names of all devices on which a part of the value lies: an array, a variable, a model, or a nest of them.
+
+        Raises:
+            TypeError: there is a NumPy array in it, or something else that lies on no device.
+        """
+        words = {kind.platforms[self.name]: kind.name for kind in self.kinds.values() if self.name in kind.platforms}
+        found = set()
+        for leaf in self._leaves(value):
+            found |= {f"{words.get(platform, platform)}:{index}" for platform, index in self.locate(leaf)}
+        return tuple(sorted(found))
+
+    def _leaves(self, value: Any) -> Iterator[Any]:
+        if isinstance(value, np.ndarray | np.generic) and self.name != "numpy":
+            raise TypeError(
+                "a NumPy array lies in the host's memory whatever computed it: verify the framework's own tensor "
+                "(model(x), not model.predict(x))"
+            )
+        if isinstance(value, Mapping):
+            value = value.values()
+        elif hasattr(value, "weights") and isinstance(value.weights, list):
+            value = value.weights
+        elif not isinstance(value, list | tuple):
+            yield self.tensor(value)
+            return
+        for part in value:
+            yield from self._leaves(part)
+
+    def tensor(self, value: Any) -> Any:
+        """The framework's array behind a Keras variable; anything else as it is."""
+        inner = getattr(value, "value", None)
+        # Keras 3's variable has it as a property, TensorFlow's own as a method that copies.
+        return value if inner is None or callable(inner) else inner
+
+    def verify(self, value: Any, device: DeviceName) -> None:
+        """Asserts that every part of the value lies on the device.
+
+        Raises:
+            DeviceMismatch: it does not. TensorFlow computes on the CPU, silently, what it cannot place.
+        """
+        places = self.places(value)
+        if places != (str(device),):
+            where = " and ".join(places) or "no device"
+            raise DeviceMismatch(f"asked {self.name} for {device}, and the result lies on {where}")
+
+    def activate(self, device: DeviceName) -> contextlib.AbstractContextManager[object]:
+        """The scope of a device, once one addition has been seen to run there.
+
+        Raises:
+            DeviceMissing: the backend does not have the device.
+            DeviceMismatch: it has, and computes elsewhere all the same.
+        """
+        reason = self.discover().why_not(device)
+        if reason is not None:
+            raise DeviceMissing(reason)
+        with self.scope(device):
+            self.verify(self.put(np.ones(2, dtype=np.float32)) + 1, device)
+        return self.scope(device)
+
+    # Values.
+
+    @abstractmethod
+    def put(self, array: Array) -> Any:
+        """The framework's own array with these values, on the device of the scope."""
+
+    def to_numpy(self, value: Any) -> Array:
+        """A copy of the framework's array, or of a Keras variable, in the host's memory."""
+        inner = self.tensor(value)
+        return np.array(inner.numpy() if hasattr(inner, "numpy") else inner)
+
+    def seed(self, seed: int) -> None:
+        """Seeds Python, NumPy and the framework."""
+        self.keras.utils.set_random_seed(seed)
+
+    @abstractmethod
+    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
+        """The gradient of the mean loss with respect to each trainable weight, in training mode.
+
+        Args:
+            model: a built Keras model.
+            loss: the name of a Keras loss.
+            x: inputs, batch first.
+            y: targets, of the rank of the outputs (integer labels: one less).
+
+        Returns:
+            One array per entry of `model.trainable_weights`; None where the framework finds no path to the loss.
+        """

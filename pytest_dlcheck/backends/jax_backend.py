@@ -1,0 +1,76 @@
+"""Keras on JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import numpy as np
+
+from pytest_dlcheck.backends.base import Array, Backend
+from pytest_dlcheck.devices import DeviceName
+
+__all__ = ["BACKEND", "JaxBackend"]
+
+HOST_DEVICES = "--xla_force_host_platform_device_count"
+
+
+class JaxBackend(Backend):
+    name = "jax"
+    distributions = ("jax", "jaxlib")
+
+    def before_import(self) -> None:
+        # Other workers may share the GPU; JAX would take three quarters of its memory at once.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        flags = os.environ.get("XLA_FLAGS", "")
+        if self.cpu_devices > 1 and HOST_DEVICES not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} {HOST_DEVICES}={self.cpu_devices}".strip()
+
+    def find(self, platform: str) -> tuple[list[str], str]:
+        try:
+            return [f"{device.device_kind} ({device})" for device in self.framework.devices(platform)], ""
+        except RuntimeError as error:
+            return [], f"jax.devices({platform!r}): {str(error).splitlines()[0]}"
+
+    def _device(self, device: DeviceName) -> Any:
+        return self.framework.devices(self.kinds[device.kind].platforms[self.name])[device.index]
+
+    def scope(self, device: DeviceName) -> contextlib.AbstractContextManager[object]:
+        scope: contextlib.AbstractContextManager[object] = self.framework.default_device(self._device(device))
+        return scope
+
+    def locate(self, value: Any) -> set[tuple[str, int]]:
+        return {self._name_of(device) for device in value.devices()}
+
+    def _name_of(self, device: Any) -> tuple[str, int]:
+        # By membership: what a device calls its platform differs from the word that `jax.devices` takes (cuda, gpu).
+        for kind in self.kinds.values():
+            platform = kind.platforms.get(self.name)
+            with contextlib.suppress(RuntimeError, ValueError):  # no such platform; not one of its devices
+                if platform is not None:
+                    return platform, self.framework.devices(platform).index(device)
+        return str(device.platform), int(device.id)
+
+    def synchronize(self, *values: Any) -> None:
+        self.framework.block_until_ready([self.tensor(value) for value in values])
+        # Effects and transfers that no value waits for.
+        self.framework.effects_barrier()
+
+    def put(self, array: Array) -> Any:
+        return self.framework.numpy.asarray(array)
+
+    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
+        jax, keras = self.framework, self.keras
+        trainable = [weight.value for weight in model.trainable_weights]
+        others = [weight.value for weight in model.non_trainable_variables]
+
+        def mean_loss(weights: list[Any]) -> Any:
+            outputs, _ = model.stateless_call(weights, others, x, training=True)
+            return jax.numpy.mean(keras.losses.get(loss)(y, outputs))
+
+        # Compiled, since op by op JAX compiles each operation for each shape on its own.
+        return [np.array(gradient) for gradient in jax.jit(jax.grad(mean_loss))(trainable)]
+
+
+BACKEND = JaxBackend

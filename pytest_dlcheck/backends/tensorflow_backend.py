@@ -1,0 +1,93 @@
+"""Keras on TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import numpy as np
+
+from pytest_dlcheck.backends.base import Array, Backend
+from pytest_dlcheck.devices import DeviceName
+
+__all__ = ["BACKEND", "TensorFlowBackend"]
+
+
+class TensorFlowBackend(Backend):
+    name = "tensorflow"
+    distributions = (
+        "tensorflow",
+        "tensorflow-cpu",
+        "tf-nightly",
+        "tf-nightly-cpu",
+        "tensorflow-rocm",
+        "tensorflow-macos",
+        "tf-keras",
+    )
+
+    def before_import(self) -> None:
+        # Notes on instruction sets and missing GPU libraries would stand between the test results.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # Other workers may share the GPU; TensorFlow would take all of its memory at once.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+    def after_import(self) -> None:
+        if self.cpu_devices == 1:
+            return
+        config = self._framework.config
+        (cpu, *_) = config.list_physical_devices("CPU")
+        with contextlib.suppress(RuntimeError):  # too late: the runtime runs, and `find` then tells how many there are
+            config.set_logical_device_configuration(cpu, [config.LogicalDeviceConfiguration()] * self.cpu_devices)
+
+    def find(self, platform: str) -> tuple[list[str], str]:
+        # Physical devices can be listed without starting the runtime, logical ones cannot.
+        config = self.framework.config
+        found = []
+        for device in config.list_physical_devices(platform):
+            parts = config.get_logical_device_configuration(device) or [None]
+            try:
+                details = config.experimental.get_device_details(device).get("device_name")
+            except Exception:  # TensorFlow has no details of some kinds, and the device is there all the same
+                details = None
+            found += [details or device.name.removeprefix("/physical_device:")] * len(parts)
+        return found, self._why_none(platform)
+
+    def _why_none(self, platform: str) -> str:
+        build = self.framework.sysconfig.get_build_info()
+        if platform == "GPU" and not (build.get("is_cuda_build") or build.get("is_rocm_build")):
+            return f"TensorFlow {self.framework.__version__} is a CPU build"
+        if platform == "GPU":
+            return "TensorFlow is built for GPUs and lists none: is the driver, or its CUDA library, missing?"
+        return f"tf.config.list_physical_devices({platform!r}) is empty"
+
+    def scope(self, device: DeviceName) -> contextlib.AbstractContextManager[object]:
+        platform = self.kinds[device.kind].platforms[self.name]
+        scope: contextlib.AbstractContextManager[object] = self.framework.device(f"/device:{platform}:{device.index}")
+        return scope
+
+    def locate(self, value: Any) -> set[tuple[str, int]]:
+        if not value.device:  # symbolic, or without a place of its own
+            return set()
+        spec = self.framework.DeviceSpec.from_string(value.device)
+        return {(spec.device_type, spec.device_index)}
+
+    def synchronize(self, *values: Any) -> None:
+        del values
+        self.framework.test.experimental.sync_devices()
+
+    def put(self, array: Array) -> Any:
+        return self.framework.constant(array)
+
+    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
+        tf = self.framework
+        weights = [self.tensor(weight) for weight in model.trainable_weights]
+        with tf.GradientTape() as tape:
+            outputs = model(tf.constant(x), training=True)
+            value = tf.reduce_mean(self.keras.losses.get(loss)(tf.constant(y), outputs))
+        found = tape.gradient(value, weights, unconnected_gradients=tf.UnconnectedGradients.NONE)
+        # A lookup's gradient comes as slices; a dense tensor is what the others give.
+        return [None if gradient is None else np.array(tf.convert_to_tensor(gradient).numpy()) for gradient in found]
+
+
+BACKEND = TensorFlowBackend

@@ -1,0 +1,152 @@
+"""Asks the measuring process. Imports no framework and no numpy: it lives in the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_dlcheck.benchmark.measurement import Measurement
+from pytest_dlcheck.devices import DeviceKind, DeviceName
+from pytest_dlcheck.errors import DlcheckError
+
+__all__ = ["MeasurementError", "Stopwatch"]
+
+STEADY_S = 1.0
+START_TIMEOUT_S = 180
+TIMEOUT_S = 300
+
+
+class MeasurementError(DlcheckError):
+    """A workload could not be measured."""
+
+
+class Stopwatch:
+    """Measures workloads, each once, one after the other; keeps at most one measuring process, of one backend.
+
+    Args:
+        kinds: the kinds of device of the run.
+        seed: of the run.
+        quick: one block of each side instead of several: to see that the workload runs, not how fast.
+    """
+
+    def __init__(self, kinds: Mapping[str, DeviceKind], seed: int, *, quick: bool = False) -> None:
+        self._kinds = kinds
+        self._seed = seed
+        self._quick = quick
+        self._server: _Server | None = None
+        self._done: dict[tuple[str, str, str], Measurement] = {}
+
+    def measure(self, workload: str, backend: str, device: DeviceName) -> Measurement:
+        """The measurement of a workload; the same one when asked again.
+
+        Raises:
+            MeasurementError: there is none, and the message says why.
+        """
+        key = (workload, backend, str(device))
+        if key not in self._done:
+            if self._server is None or self._server.backend != backend or self._server.spent:
+                self.close()
+                self._server = _Server(backend, self._kinds, device)
+            request = {
+                "workload": workload,
+                "device": str(device),
+                "seed": self._seed,
+                "seconds": 0.0 if self._quick else STEADY_S,
+                "pairs": 2 if self._quick else 5,
+                "timeout": TIMEOUT_S,
+            }
+            self._done[key] = self._server.ask(request)
+        return self._done[key]
+
+    def close(self) -> None:
+        """Ends the measuring process, if there is one."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+class _Server:
+    def __init__(self, backend: str, kinds: Mapping[str, DeviceKind], device: DeviceName) -> None:
+        self.backend = backend
+        self.spent = False
+        # A thread of a linear-algebra library would make forking unsafe; the frameworks have threads of their own.
+        environment = {**os.environ, "KERAS_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._log: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_dlcheck.benchmark.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=Path.cwd(),
+            env=environment,
+        )
+        setup = {
+            "backend": backend,
+            "kinds": {kind.name: dict(kind.platforms) for kind in kinds.values()},
+            "cpu_devices": device.index + 1 if device.kind == "cpu" else 1,
+        }
+        hello = self._exchange(setup, START_TIMEOUT_S)
+        self._forks = hello["forks"]
+
+    def ask(self, request: dict[str, Any]) -> Measurement:
+        if self._process.poll() is not None:
+            self.spent = True
+            raise MeasurementError(f"the measuring process of {self.backend} has died: {self._last_words()}")
+        answer = self._exchange(request, request["timeout"] + 30)
+        self.spent = not self._forks
+        return Measurement.load(answer["measurement"])
+
+    def _exchange(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Sends a line and reads one.
+
+        Raises:
+            MeasurementError: the answer says so, is no answer, or does not come in time.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # The process has time limits of its own; this one is for when it hangs altogether.
+        watchdog = threading.Timer(timeout, self._process.kill)
+        watchdog.start()
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+            answer: dict[str, Any] = json.loads(line)
+        except (OSError, ValueError):
+            self.spent = True
+            raise MeasurementError(
+                f"the measuring process of {self.backend} gave no answer within {timeout:g} s, or died: {self._last_words()}"
+            ) from None
+        finally:
+            watchdog.cancel()
+        if "error" in answer:
+            what = f"{request['workload']} on {self.backend}: " if "workload" in request else ""
+            error = MeasurementError(what + answer["error"])
+            if "traceback" in answer:
+                error.add_note(answer["traceback"]) if hasattr(error, "add_note") else None
+            raise error
+        return answer
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().strip().splitlines()
+        return lines[-1] if lines else "it printed nothing"
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()

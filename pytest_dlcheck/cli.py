@@ -1,0 +1,46 @@
+"""`dlcheck`: what happens before and between runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pytest_dlcheck import __version__
+from pytest_dlcheck.errors import DlcheckError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="dlcheck", description="Checks how a deep-learning framework behaves and how fast it trains."
+    )
+    parser.add_argument("--version", action="version", version=f"dlcheck {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    doctor = commands.add_parser(
+        "doctor",
+        help="what this machine offers, and why the rest is missing",
+        description="Asks each backend, in a process of its own, which devices it finds; says what is missing, and why.",
+    )
+    doctor.add_argument("--json", action="store_true", help="as JSON, for other programs")
+    doctor.add_argument(
+        "--backend", metavar="NAMES", default=None, help="only these, separated by commas (default: all that there are)"
+    )
+    options = parser.parse_args(arguments)
+    from pytest_dlcheck.doctor import examine
+
+    try:
+        return examine(options.backend, as_json=options.json)
+    except DlcheckError as error:
+        print(f"dlcheck: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

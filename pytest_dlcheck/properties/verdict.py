@@ -1,0 +1,52 @@
+"""What a property says of an observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FAIL", "IMPRECISE", "PASS", "VERDICTS", "PropertyFailed", "Verdict", "failed", "passed"]
+
+PASS = "pass"
+FAIL = "fail"
+IMPRECISE = "imprecise"
+
+VERDICTS = (
+    PASS,
+    FAIL,
+    IMPRECISE,
+    "kink",
+    "unsupported",
+    "reject_mismatch",
+    "crash",
+    "timeout",
+    "flaky",
+    "known",
+    "fixed",
+    "broken",
+    "skip",
+)
+"""Every verdict that a report can hold. `skip` is a check that did not run, and says why."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome, and one or more lines that say what was seen, in figures."""
+
+    outcome: str
+    message: str
+
+
+class PropertyFailed(AssertionError):
+    """Raised by a test whose property did not hold; carries the verdict to the report."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+def passed(message: str) -> Verdict:
+    return Verdict(PASS, message)
+
+
+def failed(message: str) -> Verdict:
+    return Verdict(FAIL, message)

@@ -1,0 +1,100 @@
+"""`summary.md`: what fits into a comment or a job summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_dlcheck.report.table import HARMLESS, column_of, counts, headline, speeds
+from pytest_dlcheck.report.words import duration, rate
+
+__all__ = ["summary"]
+
+MOST_LISTED = 50
+
+
+def _cell(text: object) -> str:
+    """One line that does not end a table's cell."""
+    return str(text).replace("|", "\\|").replace("\n", "<br>")
+
+
+def _table(header: list[str], rows: list[list[object]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(_cell(value) for value in line) + " |" for line in lines] + [""]
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """Headline, products, what does not hold, how many checks hold where, and training speed."""
+    sentence, _ = headline(report)
+    run = report["run"]
+    found = ", ".join(f"{count} {verdict}" for verdict, count in counts(report).items())
+    lines = [
+        f"# {sentence}",
+        "",
+        f"{found}. Seed {run['seed']}, profile {run['profile']}, {duration(run['seconds'])}, started {run['started']}.",
+        "",
+    ]
+    lines += ["## Products", "", *_products(report), *_failures(report), *_matrix(report), *_speeds(report)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _products(report: Mapping[str, Any]) -> list[str]:
+    fixed = ("python", "backend", "device", "cpu", "cores", "memory_bytes", "os")
+    return _table(
+        ["backend", "versions", "devices", "machine"],
+        [
+            [
+                product["backend"]["name"],
+                ", ".join(f"{name} {version}" for name, version in product.items() if name not in fixed),
+                ", ".join(product["device"]["names"]),
+                f"Python {product['python']}, {product['cpu']}, {product['cores']} cores, {product['os']}",
+            ]
+            for product in report["product"]
+        ],
+    )
+
+
+def _failures(report: Mapping[str, Any]) -> list[str]:
+    bad = [result for result in report["results"] if result["verdict"] not in HARMLESS]
+    if not bad:
+        return []
+    rows: list[list[object]] = [
+        [each["subject"], each["property"], column_of(each), each["verdict"], each["message"] or ""] for each in bad[:MOST_LISTED]
+    ]
+    more = [f"and {len(bad) - MOST_LISTED} more, in `report.json`", ""] if len(bad) > MOST_LISTED else []
+    return ["## What does not hold", "", *_table(["subject", "property", "product", "verdict", "what was seen"], rows), *more]
+
+
+def _matrix(report: Mapping[str, Any]) -> list[str]:
+    columns = list(dict.fromkeys(column_of(result) for result in report["results"]))
+    if not columns:
+        return []
+    rows: list[list[object]] = []
+    for subject in dict.fromkeys(result["subject"] for result in report["results"]):
+        row: list[object] = [subject]
+        for column in columns:
+            verdicts = [r["verdict"] for r in report["results"] if r["subject"] == subject and column_of(r) == column]
+            ran = [verdict for verdict in verdicts if verdict != "skip"]
+            row.append(f"{ran.count('pass')} of {len(ran)}" if ran else "skipped" if verdicts else "")
+        rows.append(row)
+    return ["## Checks that hold", "", *_table(["subject", *columns], rows)]
+
+
+def _speeds(report: Mapping[str, Any]) -> list[str]:
+    rows: list[list[object]] = [
+        [
+            each.subject,
+            each.column,
+            each.batch_size,
+            rate(each.samples_per_second),
+            duration(each.fit_median_s),
+            duration(each.loop_median_s) if each.loop_median_s is not None else "",
+            f"{each.ratio:.2f}" if each.ratio is not None else "",
+            duration(each.first_step_s),
+        ]
+        for each in speeds(report)
+    ]
+    if not rows:
+        return []
+    header = ["model", "product", "batch", "samples/s in fit", "step in fit", "step in own loop", "fit / loop", "first step"]
+    return ["## Training speed", "", *_table(header, rows)]

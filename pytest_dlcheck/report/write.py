@@ -1,0 +1,124 @@
+"""The report: `report.json` first, and what is made from it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_dlcheck import __version__
+from pytest_dlcheck.report.collect import Result
+
+if TYPE_CHECKING:
+    from pytest_dlcheck.run import Run
+
+__all__ = ["SCHEMA", "as_json", "write"]
+
+SCHEMA = "dlcheck-report/1"
+
+
+def as_json(
+    run: Run, results: Sequence[Result], *, started: datetime.datetime, seconds: float, exit_status: int
+) -> dict[str, Any]:
+    """The report as `docs/report.md` describes it."""
+    from pytest_dlcheck.hardware import machine
+    from pytest_dlcheck.startup import products
+
+    host = machine()
+    # As they were collected: workers finish in an order of their own.
+    order = {facts.nodeid: place for worker in run.facts.values() for place, facts in enumerate(worker)}
+    results = sorted(results, key=lambda each: order.get(each.facts.nodeid, len(order)))
+    return {
+        "schema": SCHEMA,
+        "product": [
+            {
+                **versions,
+                "python": host["python"],
+                "backend": {"name": name},
+                "device": {"names": [str(device) for device in run.plan.devices[name]], "gpus": host["gpus"]},
+                "cpu": host["cpu"],
+                "cores": host["cores"],
+                "memory_bytes": host["memory_bytes"],
+                "os": host["os"],
+            }
+            for name, versions in products(run).items()
+        ],
+        "run": {
+            "seed": run.plan.seed,
+            "profile": run.plan.profile,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "suite": __version__,
+            "exit_status": exit_status,
+            "left_out": dict(run.plan.left_out),
+        },
+        "results": [_result(each) for each in results],
+        "measurements": [_measurement(each, entry) for each in results for entry in each.measurements],
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "subject": result.subject,
+        "property": result.property,
+        "backend": result.facts.backend,
+        "device": result.facts.device,
+        "api": result.facts.api,
+        "verdict": result.verdict,
+        "seconds": round(result.seconds, 4),
+        "message": result.message,
+        "details": result.details,
+        "test": result.facts.nodeid,
+        "worker": result.worker,
+        "known_issue": None,
+    }
+
+
+def _measurement(result: Result, entry: dict[str, Any]) -> dict[str, Any]:
+    side = entry["sides"][entry["side"]]
+    return {
+        "subject": result.subject,
+        "backend": entry["backend"],
+        "device": entry["device"],
+        "side": entry["side"],
+        "test": result.facts.nodeid,
+        "batch_size": entry["batch_size"],
+        "data": entry["data"],
+        "threads": entry["threads"],
+        "import_s": entry["import_s"],
+        "start_s": entry["start_s"],
+        "build_s": entry["build_s"],
+        "first_step_s": side["first_step_s"],
+        "step_s": list(side["samples_s"]),
+        "call_s": list(side["calls_s"]),
+        "steps_per_block": side["steps_per_block"],
+        "peak_memory_bytes": entry["peak_memory_bytes"],
+    }
+
+
+def write(
+    folder: str,
+    run: Run,
+    results: Sequence[Result],
+    *,
+    started: datetime.datetime,
+    seconds: float,
+    exit_status: int,
+) -> Path:
+    """Writes the three files; gives the path of the page.
+
+    Raises:
+        OSError: the folder cannot be written to any more.
+    """
+    from pytest_dlcheck.report.html import page
+    from pytest_dlcheck.report.markdown import summary
+
+    report = as_json(run, results, started=started, seconds=seconds, exit_status=exit_status)
+    target = Path(folder)
+    (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (target / "summary.md").write_text(summary(report), encoding="utf-8")
+    path = target / "index.html"
+    path.write_text(page(report), encoding="utf-8")
+    return path

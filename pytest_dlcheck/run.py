@@ -1,0 +1,105 @@
+"""The state of one pytest session: what the hooks in `plugin` act on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dlcheck import backends
+from pytest_dlcheck.items import Facts
+from pytest_dlcheck.options import Plan
+
+if TYPE_CHECKING:
+    from pytest_dlcheck.backends.base import Backend
+    from pytest_dlcheck.benchmark.client import Stopwatch
+    from pytest_dlcheck.report.collect import Collector
+    from pytest_dlcheck.routing import BackendScheduling
+
+__all__ = ["RUN", "Run", "Verdicts"]
+
+RUN = pytest.StashKey["Run"]()
+
+
+@dataclass
+class Verdicts:
+    """What the properties of one test said, for the report; kept in the test's stash while it runs."""
+
+    outcome: str | None = None
+    messages: list[str] = field(default_factory=list)
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+
+
+VERDICTS = pytest.StashKey[Verdicts]()
+
+
+@dataclass
+class Run:
+    """One session in one process: the only one, the controller of several workers, or a worker."""
+
+    config: pytest.Config
+    plan: Plan
+    worker_backend: str | None = None
+    """In a worker, the backend that it was started for."""
+    channel: Any = None
+    """In a worker, the way to the controller beside xdist's own."""
+    workers: Sequence[str] = ()
+    """In a controller of several backends, the backend of each worker."""
+    facts: dict[Any, list[Facts]] = field(default_factory=dict)
+    """In a controller, what each worker said of its tests."""
+    scheduler: BackendScheduling | None = None
+    fatal: list[str] = field(default_factory=list)
+    """In a controller, what made a worker give up."""
+    collector: Collector | None = None
+    stopwatch: Stopwatch | None = None
+    benchmarks_disabled: bool = False
+    """Whether the user, and not our routing, switched pytest-benchmark off."""
+    timing_here: bool = False
+    """Whether this controller now runs the timed tests itself."""
+    _backends: dict[str, Backend] = field(default_factory=dict)
+
+    @property
+    def is_worker(self) -> bool:
+        return hasattr(self.config, "workerinput")
+
+    @property
+    def is_controller(self) -> bool:
+        return not self.is_worker and self.config.getoption("dist", "no") != "no"
+
+    @property
+    def current_backend(self) -> str | None:
+        """The backend of this process; the controller of several has none."""
+        if self.worker_backend is not None:
+            return self.worker_backend
+        if self.workers or not self.plan.backends:
+            return None
+        return self.plan.backends[0]
+
+    def backend(self, name: str) -> Backend:
+        """The backend of that name in this process."""
+        if name not in self._backends:
+            self._backends[name] = backends.create(name, self.plan.kinds, self.plan.cpu_devices)
+        return self._backends[name]
+
+    def give_up(self, reason: str) -> None:
+        """Ends the whole run, not only this test: what was asked for cannot be tested."""
+        if self.channel is not None:
+            self.channel.send(("fatal", reason))
+        pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+
+    def refuse(self, reason: str) -> None:
+        """Ends the run before any test: it was asked for something that cannot be."""
+        if self.is_worker:
+            self.give_up(reason)
+        raise pytest.UsageError(reason)
+
+    def say(self, line: str) -> None:
+        """One line among pytest's own, unless it was told to be quiet."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self.config.option.verbose >= 0:
+            reporter.ensure_newline()
+            reporter.write_line(f"dlcheck: {line}")
+            sys.stdout.flush()

@@ -1,0 +1,111 @@
+"""What happens while tests run, and after the last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dlcheck.collecting import FACTS
+from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
+from pytest_dlcheck.seeds import derive
+
+if TYPE_CHECKING:
+    from pytest_dlcheck.routing import BackendScheduling
+
+__all__ = ["annotate", "finish", "make_scheduler", "run_timed", "seed", "summarize"]
+
+
+def make_scheduler(config: pytest.Config) -> BackendScheduling | None:
+    """Our scheduler for xdist's `load`; another mode that the user chose for one backend stays."""
+    run = config.stash[RUN]
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.workermanage import parse_tx_spec_config
+
+    from pytest_dlcheck.routing import BackendScheduling
+
+    default = None if run.workers else run.current_backend
+    run.scheduler = BackendScheduling(len(parse_tx_spec_config(config)), run.facts, default)
+    return run.scheduler
+
+
+def run_timed(session: pytest.Session) -> None:
+    """Runs in the controller, one at a time, the tests that the workers leave to it; the workers have ended by then."""
+    run = session.config.stash[RUN]
+    if run.scheduler is None:
+        return
+    timed, collected = run.scheduler.timed, run.scheduler.collected
+    if timed:
+        run.timing_here = True
+        files = dict.fromkeys(nodeid.split("::")[0] for nodeid in timed)
+        items = session.perform_collect([str(session.config.rootpath / file) for file in files])
+        items = [item for item in items if item.nodeid in timed]
+        session.testscollected = collected
+        run.say(f"{len(items)} timed tests now, one at a time, each in a process of its own")
+        for index, item in enumerate(items):
+            following = items[index + 1] if index + 1 < len(items) else None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+    # xdist knows only what the last worker said; without this, a run of timed tests alone would count as empty.
+    session.testscollected = collected
+
+
+def seed(item: pytest.Item) -> None:
+    """Seeds Python, NumPy and the framework for a test that runs on a backend: the same on each, the same every time."""
+    facts = item.stash.get(FACTS, None)
+    run = item.config.stash[RUN]
+    if facts is None or facts.backend is None or facts.timed:
+        return
+    backend = run.backend(facts.backend)
+    if backend.loaded:
+        backend.seed(test_seed(run, item))
+
+
+def test_seed(run: Run, item: pytest.Item) -> int:
+    """The seed of one test: of its name without its parameters, so that all backends draw the same."""
+    return derive(run.plan.seed, item.nodeid.split("[")[0])
+
+
+def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Puts a test's facts, and what its properties said, on its report, which travels to the controller."""
+    facts = item.stash.get(FACTS, None)
+    if facts is None or facts.backend is None:
+        return
+    said = item.stash.get(VERDICTS, Verdicts())
+    report.dlcheck = {  # type: ignore[attr-defined]
+        "facts": facts.dump(),
+        "outcome": said.outcome,
+        "messages": said.messages,
+        "measurements": said.measurements if report.when == "call" else [],
+    }
+    if report.failed and call.when == "call":
+        run = item.config.stash[RUN]
+        report.sections.append(
+            (
+                "dlcheck",
+                f"backend {facts.backend}, device {facts.device or 'not asked for'}, run seed {run.plan.seed}, "
+                f"test seed {test_seed(run, item)}\n"
+                f"again: pytest '{item.nodeid}' --dl-backend {facts.backend} --dl-seed {run.plan.seed}"
+                + (f" --dl-device {facts.device}" if facts.device else ""),
+            )
+        )
+
+
+def finish(session: pytest.Session) -> None:
+    """Fails a run that checked nothing, and writes the report."""
+    run = session.config.stash.get(RUN, None)
+    if run is None or run.collector is None:
+        return
+    run.collector.finish(session)
+
+
+def summarize(run: Run, reporter: Any) -> None:
+    """The last lines: what is wrong with the run as a whole, and where the report lies."""
+    if run.collector is None:
+        return
+    for line, markup in run.collector.last_lines():
+        reporter.write_line(line, **markup)

@@ -1,0 +1,111 @@
+"""Tolerances that are derived from the computation, never typed where they are used.
+
+`docs/tolerances.md` gives the measurements behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["UNIT_ROUNDOFF", "Bounded", "Rounding", "from_moved_starts", "propagated"]
+
+Array = NDArray[np.float64]
+
+UNIT_ROUNDOFF: Mapping[str, float] = MappingProxyType(
+    {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+)
+"""Half the distance from 1 to the next number, per dtype: the relative error of rounding to nearest."""
+
+RUNS = 6
+SMALLEST_NORMAL = 1.2e-38
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A value in float64, how far from it a computation in lower precision may be, and why that far."""
+
+    value: Array
+    tolerance: Array
+    derived: str
+
+
+class Rounding:
+    """Moves each sum of a float64 computation as far as low precision may.
+
+    A sum of K products computed with unit roundoff u is off by at most sqrt(K) u times the sum of their magnitudes, but for
+    a probability that vanishes as K grows (Higham and Mary, A new approach to probabilistic rounding error analysis,
+    SIAM J. Sci. Comput. 41(5), 2019, theorem 3.1 with lambda = 1), whatever the order of summation is.
+    """
+
+    def __init__(self, unit_roundoff: float, rng: np.random.Generator) -> None:
+        self.unit_roundoff = unit_roundoff
+        self.rng = rng
+
+    def __call__(self, total: Array, magnitude: Array, length: int) -> Array:
+        """The sum moved by its bound, up or down at random.
+
+        Args:
+            total: the sums.
+            magnitude: the same sums over the magnitudes of their terms.
+            length: how many terms each has.
+        """
+        bound = np.sqrt(length) * self.unit_roundoff * magnitude
+        return np.asarray(total + bound * self.rng.choice((-1.0, 1.0), size=total.shape))
+
+
+def propagated(
+    function: Callable[[Rounding | None], Array], *, unit_roundoff: float, scale: float = 0.0, seed: int = 0
+) -> Bounded:
+    """The value of a computation in float64, and what rounding inside it may do to its result.
+
+    With y the value and m the largest change of y, entry by entry, over six runs in which every sum is moved by its own
+    bound (`Rounding`), so that each error passes through the rest of the computation as it would:
+
+        tolerance = m + rms(m) + 4 u (|y| + scale) + 1.2e-38
+
+    The second term stands in for entries whose errors happened to cancel in all six runs; the third is the rounding of the
+    result and of the functions that lead to it.
+
+    Args:
+        function: runs the computation in float64, handing every sum to the argument if there is one.
+        unit_roundoff: of the dtype that the computation under test ran in, from `UNIT_ROUNDOFF`.
+        scale: 1 for gates and probabilities, whose intermediate values are of that size however small the output is.
+        seed: of the signs: a verdict must not depend on what was drawn before.
+    """
+    y = np.asarray(function(None), dtype=np.float64)
+    rounding = Rounding(unit_roundoff, np.random.default_rng(seed))
+    change = np.zeros_like(y)
+    for _ in range(RUNS):
+        np.maximum(change, np.abs(function(rounding) - y), out=change)
+    rms = float(np.sqrt(np.mean(np.square(change)))) if change.size else 0.0
+    tolerance = change + rms + 4 * unit_roundoff * (np.abs(y) + scale) + SMALLEST_NORMAL
+    return Bounded(y, tolerance, "the rounding of every sum, carried through to the result")
+
+
+def from_moved_starts(value: Array, moved: Array, *, unit_roundoff: float, scale: float) -> Bounded:
+    """How far rounding may carry a computation that cannot be rerun in float64: a training run.
+
+    With m the largest change of the value when what it started from is moved by two units of roundoff at random:
+
+        tolerance = 16 m + 16 rms(m) + 4 u |value| + 16 u max(max |value|, scale) + 1.2e-38
+
+    Args:
+        value: what the computation gave.
+        moved: what it gave from moved starts, one row each.
+        unit_roundoff: of the dtype that it ran in.
+        scale: the size of intermediate values that the result does not show.
+    """
+    change = np.max(np.abs(moved - value), axis=0)
+    tolerance = (
+        16 * change
+        + 16 * np.sqrt(np.mean(np.square(change)))
+        + 4 * unit_roundoff * np.abs(value)
+        + 16 * unit_roundoff * max(float(np.max(np.abs(value))), scale)
+        + SMALLEST_NORMAL
+    )
+    return Bounded(value, tolerance, "16 times what its start, moved by 2 units of roundoff, changes")
