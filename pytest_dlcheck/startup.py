@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlcheck import __version__, backends
+from pytest_dlcheck import __version__
+from pytest_dlcheck.backends import versions
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.items import Facts
 from pytest_dlcheck.options import Plan, asked_backends, plan_run
@@ -130,7 +131,7 @@ def register_collector(config: pytest.Config) -> None:
 
 def products(run: Run) -> dict[str, dict[str, str]]:
     """The versions that each backend of the run consists of, read without importing any."""
-    return {name: backends.create(name, run.plan.kinds).versions() for name in run.plan.backends}
+    return {name: versions(name) for name in run.plan.backends}
 
 
 def header(run: Run) -> list[str]:
@@ -138,14 +139,14 @@ def header(run: Run) -> list[str]:
     plan = run.plan
     if not plan.chosen:
         return [f"dlcheck: {__version__}, backend {plan.backends[0] if plan.backends else 'none'}, seed {plan.seed}"]
-    versions: dict[str, str] = {}
-    for name, found in products(run).items():
-        versions |= {key: value for key, value in found.items() if key != "numpy" or name == "numpy"}
+    parts: dict[str, str] = {}
+    for found in products(run).values():
+        parts |= found
     devices = dict.fromkeys(device.id for chosen in plan.devices.values() for device in chosen)
     lines = [
         f"dlcheck: {__version__}, backends {', '.join(plan.backends)}, devices {', '.join(devices)}, "
         f"profile {plan.profile}, seed {plan.seed}",
-        f"dlcheck: {', '.join(f'{name} {version}' for name, version in versions.items())}",
+        f"dlcheck: {', '.join(f'{name} {version}' for name, version in parts.items())}",
     ]
     lines += [f"dlcheck: {name} is left out: {reason}" for name, reason in plan.left_out.items()]
     return lines

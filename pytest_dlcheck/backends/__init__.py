@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+from collections.abc import Mapping
+from importlib import metadata
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pytest_dlcheck.devices import DeviceKind
     from pytest_dlcheck.backends.base import Backend
 
-__all__ = ["BACKENDS", "create", "installed"]
+__all__ = ["BACKENDS", "create", "installed", "versions"]
 
 BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 """In the order in which a default is chosen. `numpy` runs forward only."""
+
+
+# Under which names each framework is distributed, the likeliest first.
+DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tensorflow": (
+            "tensorflow",
+            "tensorflow-cpu",
+            "tf-nightly",
+            "tf-nightly-cpu",
+            "tensorflow-rocm",
+            "tensorflow-macos",
+            "tf-keras",
+        ),
+        "jax": ("jax", "jaxlib"),
+        "torch": ("torch",),
+        "numpy": (),
+    }
+)
 
 
 def _found(module: str) -> bool:
@@ -28,6 +49,15 @@ def _found(module: str) -> bool:
 def installed(name: str) -> bool:
     """Whether the backend's framework, and Keras, are there to be imported; neither is imported."""
     return _found(name) and _found("keras")
+
+
+def versions(name: str) -> dict[str, str]:
+    """The installed versions that make up a product, read without importing any of it."""
+    found = {}
+    for package in (*DISTRIBUTIONS[name], "keras", "numpy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def create(name: str, kinds: Mapping[str, DeviceKind], cpu_devices: int = 1) -> Backend:

@@ -8,12 +8,12 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_dlcheck.backends import versions
 from pytest_dlcheck.devices import DeviceKind, DeviceName, Discovery
 from pytest_dlcheck.errors import BackendError, DeviceMismatch, DeviceMissing
 
@@ -34,8 +34,6 @@ class Backend(ABC):
 
     name: ClassVar[str]
     trains: ClassVar[bool] = True
-    # Names under which the framework is distributed, the likeliest first.
-    distributions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, kinds: Mapping[str, DeviceKind], cpu_devices: int = 1) -> None:
         self.kinds = kinds
@@ -99,14 +97,6 @@ class Backend(ABC):
         self.load()
         return self._framework
 
-    def versions(self) -> dict[str, str]:
-        """The installed versions that make up this product, read without importing."""
-        found = {}
-        for package in (*self.distributions, "keras", "numpy"):
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                found[package] = metadata.version(package)
-        return found
-
     # Devices.
 
     @abstractmethod
@@ -131,7 +121,7 @@ class Backend(ABC):
         try:
             self.load()
         except BackendError as error:
-            return Discovery(self.name, self.versions(), {}, {}, error=str(error))
+            return Discovery(self.name, versions(self.name), {}, {}, error=str(error))
         for kind in self.kinds.values():
             platform = kind.platforms.get(self.name)
             if platform is None:
@@ -142,7 +132,7 @@ class Backend(ABC):
                 devices[kind.name] = found
             else:
                 missing[kind.name] = reason
-        return Discovery(self.name, self.versions(), devices, missing, seconds=self.import_seconds)
+        return Discovery(self.name, versions(self.name), devices, missing, seconds=self.import_seconds)
 
     def synchronize(self, *values: Any) -> None:
         """Waits until the values, and what was queued before them, have been computed."""

@@ -18,7 +18,6 @@ HOST_DEVICES = "--xla_force_host_platform_device_count"
 
 class JaxBackend(Backend):
     name = "jax"
-    distributions = ("jax", "jaxlib")
 
     def before_import(self) -> None:
         # Other workers may share the GPU; JAX would take three quarters of its memory at once.

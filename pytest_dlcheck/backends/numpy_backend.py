@@ -16,7 +16,6 @@ __all__ = ["BACKEND", "NumpyBackend"]
 class NumpyBackend(Backend):
     name = "numpy"
     trains = False
-    distributions = ()
 
     def find(self, platform: str) -> tuple[list[str], str]:
         return (["cpu"], "") if platform == "cpu" else ([], f"NumPy does not know {platform!r}")

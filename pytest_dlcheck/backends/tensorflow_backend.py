@@ -16,15 +16,6 @@ __all__ = ["BACKEND", "TensorFlowBackend"]
 
 class TensorFlowBackend(Backend):
     name = "tensorflow"
-    distributions = (
-        "tensorflow",
-        "tensorflow-cpu",
-        "tf-nightly",
-        "tf-nightly-cpu",
-        "tensorflow-rocm",
-        "tensorflow-macos",
-        "tf-keras",
-    )
 
     def before_import(self) -> None:
         # Notes on instruction sets and missing GPU libraries would stand between the test results.

@@ -15,7 +15,6 @@ __all__ = ["BACKEND", "TorchBackend"]
 
 class TorchBackend(Backend):
     name = "torch"
-    distributions = ("torch",)
 
     def find(self, platform: str) -> tuple[list[str], str]:
         torch = self.framework

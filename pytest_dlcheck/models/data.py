@@ -72,7 +72,7 @@ def _split(count: int, share: float, rng: np.random.Generator) -> tuple[Array, A
 
 def _read_mnist(path: Path, rng: np.random.Generator) -> _Raw:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(

@@ -31,7 +31,11 @@ MNIST_CNN3 = ModelSpec(
     epochs=5,
     data="images",
     targets="one_hot",
-    level=Level("accuracy", 0.0, "to be measured"),
+    level=Level(
+        "accuracy",
+        0.74,
+        "0.876 in the mean of 60 runs, less six standard deviations of 0.022; guessing gives 0.11",
+    ),
     source="tutorial 000",
     parameters_stated=93_322,
     written="add",
@@ -50,7 +54,11 @@ MNIST_CNN1 = ModelSpec(
     epochs=10,
     data="images",
     targets="integer",
-    level=Level("accuracy", 0.0, "to be measured"),
+    level=Level(
+        "accuracy",
+        0.86,
+        "0.927 in the mean of 60 runs, less six standard deviations of 0.011; guessing gives 0.11",
+    ),
     source="tutorial 001",
     parameters_stated=54_410,
     validated=True,
@@ -69,7 +77,11 @@ MNIST_MLP = ModelSpec(
     epochs=10,
     data="flat_images",
     targets="one_hot",
-    level=Level("accuracy", 0.0, "to be measured"),
+    level=Level(
+        "accuracy",
+        0.91,
+        "0.956 in the mean of 60 runs, less six standard deviations of 0.007; guessing gives 0.11",
+    ),
     source="tutorial 002",
     parameters_stated=101_770,
 )
@@ -88,7 +100,11 @@ LINEAR_REGRESSION = ModelSpec(
     shortened_epochs=40,
     data="line",
     targets="real",
-    level=Level("mean_squared_error", 1.0, "to be measured"),
+    level=Level(
+        "mean_squared_error",
+        0.0001,
+        "4,000 steps leave at most 5e-5 in 1,000 simulated runs; the mean of y would give 8e-4",
+    ),
     source="tutorial 003",
     parameters_stated=2,
 )
@@ -106,7 +122,11 @@ BINARY_CLASSIFIER = ModelSpec(
     epochs=10,
     data="tumours_8",
     targets="binary",
-    level=Level("accuracy", 0.0, "to be measured"),
+    level=Level(
+        "accuracy",
+        0.77,
+        "0.923 in the mean of 60 runs, less six standard deviations of 0.025; guessing gives 0.63",
+    ),
     source="tutorial 004, which leaves the data to the reader",
     parameters_stated=211,
 )
@@ -124,7 +144,11 @@ LOGISTIC_REGRESSION = ModelSpec(
     epochs=20,
     data="tumours_30",
     targets="binary",
-    level=Level("accuracy", 0.0, "to be measured"),
+    level=Level(
+        "accuracy",
+        0.83,
+        "0.947 in the mean of 60 runs, less six standard deviations of 0.019; guessing gives 0.63",
+    ),
     source="named in the tutorials, with its formula and without code",
 )
 
@@ -141,7 +165,11 @@ SIMPLE_RNN = ModelSpec(
     epochs=10,
     data="rows",
     targets="integer",
-    level=Level("accuracy", 0.0, "to be measured"),
+    level=Level(
+        "accuracy",
+        0.87,
+        "0.933 in the mean of 60 runs, less six standard deviations of 0.010; guessing gives 0.11",
+    ),
     source="named in the tutorials, with its formula and without code",
 )
 
@@ -158,7 +186,11 @@ AUTOENCODER = ModelSpec(
     epochs=10,
     data="flat_images",
     targets="inputs",
-    level=Level("mean_squared_error", 1.0, "to be measured"),
+    level=Level(
+        "mean_squared_error",
+        0.025,
+        "0.0166 in the mean of 60 runs, plus six standard deviations of 0.0014; the mean image gives 0.052",
+    ),
     source="named in the tutorials, without code",
 )
 
