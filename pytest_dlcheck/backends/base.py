@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -96,6 +97,29 @@ class Backend(ABC):
         """The framework's own module: `tensorflow`, `jax`, `torch` or `numpy`."""
         self.load()
         return self._framework
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside, Keras does not import TensorFlow merely because it is installed.
+
+        On another backend it would, to seed it or to ask whether a value is of one of its types: seconds and hundreds of
+        megabytes for a framework that has no part in what the process does. Where it has been imported, nothing changes.
+        """
+        self.load()
+        try:
+            tensorflow = importlib.import_module("keras.src.utils.module_utils").tensorflow
+        except (ImportError, AttributeError):  # Keras 2 is TensorFlow's own
+            yield
+            return
+        if "tensorflow" in sys.modules:
+            yield
+            return
+        before = vars(tensorflow).get("_available")
+        tensorflow._available = False  # noqa: SLF001 - there is no public way
+        try:
+            yield
+        finally:
+            tensorflow._available = before  # noqa: SLF001
 
     # Devices.
 
@@ -209,8 +233,9 @@ class Backend(ABC):
         return np.array(inner.numpy() if hasattr(inner, "numpy") else inner)
 
     def seed(self, seed: int) -> None:
-        """Seeds Python, NumPy and the framework."""
-        self.keras.utils.set_random_seed(seed)
+        """Seeds Python, NumPy and the framework, by `keras.utils.set_random_seed`."""
+        with self.alone():
+            self.keras.utils.set_random_seed(seed)
 
     @abstractmethod
     def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:

@@ -33,11 +33,12 @@ __all__ = ["ModelObserver"]
 
 Array = NDArray[np.generic]
 
-# One sample, all of them, and a size that leaves a short last batch (of one: a new shape is compiled anew).
+# One sample at a time, and a size that leaves a short last batch (of one: every further shape is compiled anew).
 SCORED_SAMPLES = 25
-SCORED_BATCHES = (1, 8, 25)
+SCORED_BATCHES = (1, 8)
+VALIDATED_SAMPLES = 128
 PROBED_SAMPLES = 16
-LOOP_STEPS = 4
+LOOP_STEPS = 3
 MOVED_STARTS = 3
 
 
@@ -199,7 +200,8 @@ class ModelObserver:
     def _trained(self) -> tuple[Any, Training]:
         """The documented training run, and what became of its model."""
         model, data = self._fresh(), self.data
-        options = {"validation_data": (data.x_test, data.y_test)} if self.spec.validated else {}
+        held_out = data.x_test[:VALIDATED_SAMPLES], data.y_test[:VALIDATED_SAMPLES]
+        options = {"validation_data": held_out} if self.spec.validated else {}
         history = self._fit(model, data.x_train, data.y_train, epochs=self.epochs, **options).history
         return model, Training(
             tuple(float(loss) for loss in history["loss"]),
@@ -237,8 +239,9 @@ class ModelObserver:
         outputs = self.backend.to_numpy(self._call(model, x))
         with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
             path = Path(folder) / "model.keras"
-            model.save(path)
-            loaded = self.keras.models.load_model(path)
+            with self.backend.alone():
+                model.save(path)
+                loaded = self.keras.models.load_model(path)
         loaded_weights, loaded_optimizer = self._weights(loaded), self._optimizer(loaded)
         loaded_outputs = self.backend.to_numpy(self._call(loaded, x))
         for each in (model, loaded):
