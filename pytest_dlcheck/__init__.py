@@ -33,7 +33,7 @@ _HOMES = {
     "Workload": "benchmark.workload",
 }
 
-__all__ = [*_HOMES, "__version__"]
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - they are strings
 
 
 def __getattr__(name: str) -> object:

@@ -72,7 +72,8 @@ def select(run: Run, items: list[pytest.Item]) -> None:
     Raises:
         DlcheckError: a marker is written wrongly, no subject matches, or a test needs a backend and there is none.
     """
-    kept, dropped = [], []
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
     for item in items:
         facts = facts_of(item)
         item.stash[FACTS] = facts

@@ -31,9 +31,7 @@ class DeviceKind:
 
 
 BUILTIN_KINDS: tuple[DeviceKind, ...] = (
-    DeviceKind(
-        "cpu", MappingProxyType({"tensorflow": "CPU", "jax": "cpu", "torch": "cpu", "numpy": "cpu"})
-    ),
+    DeviceKind("cpu", MappingProxyType({"tensorflow": "CPU", "jax": "cpu", "torch": "cpu", "numpy": "cpu"})),
     DeviceKind("gpu", MappingProxyType({"tensorflow": "GPU", "jax": "gpu", "torch": "cuda"})),
     # Keras on PyTorch does not run on a TPU.
     DeviceKind("tpu", MappingProxyType({"tensorflow": "TPU", "jax": "tpu"})),

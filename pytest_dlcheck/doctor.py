@@ -52,13 +52,13 @@ def examine(names: str | None, *, as_json: bool) -> int:
     if unknown:
         raise DlcheckError(f"unknown backend {unknown[0]!r}; there are {', '.join(BACKENDS)}")
     progress = Console(stderr=True)
-    with progress.status(f"asking {', '.join(chosen)} in processes of their own (an import may take 10 s)") as status:
-        with ThreadPoolExecutor(len(chosen)) as pool:
-            pending = {name: pool.submit(_discover, name) for name in chosen}
-            found = []
-            for number, (name, answer) in enumerate(pending.items(), 1):
-                found.append(answer.result())
-                status.update(f"{name} has answered, {len(chosen) - number} to go")
+    asking = f"asking {', '.join(chosen)} in processes of their own (an import may take 10 s)"
+    with progress.status(asking) as status, ThreadPoolExecutor(len(chosen)) as pool:
+        pending = {name: pool.submit(_discover, name) for name in chosen}
+        found = []
+        for number, (name, answer) in enumerate(pending.items(), 1):
+            found.append(answer.result())
+            status.update(f"{name} has answered, {len(chosen) - number} to go")
     host = machine()
     hardware, why_no_gpu = gpus()
     advice = _advice(found, hardware)

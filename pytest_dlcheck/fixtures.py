@@ -17,7 +17,7 @@ from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 
 if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
-    from pytest_dlcheck.benchmark.client import Measurement
+    from pytest_dlcheck.benchmark.measurement import Measurement
     from pytest_dlcheck.properties.verdict import Verdict
 
 
@@ -142,7 +142,10 @@ def tpu(device: Device) -> Device:
 
 @pytest.fixture
 def devices(request: pytest.FixtureRequest, device: Device) -> list[Device]:
-    """All devices of the kind that the test runs on; with the mark `dl_devices(n)` there are n of them or the test is skipped."""
+    """All devices of the kind that the test runs on.
+
+    With the mark `dl_devices(n)` there are n of them, or the test is skipped.
+    """
     owner = device.backend
     found = len(owner.discover().devices[device.kind])
     marker = request.node.get_closest_marker("dl_devices")

@@ -13,7 +13,7 @@ def _cpu() -> str:
         import cpuinfo  # pytest-benchmark brings it
 
         return str(cpuinfo.get_cpu_info().get("brand_raw") or platform.machine())
-    except Exception:  # it reads many sources, and a report must not fail for a processor's name
+    except Exception:  # noqa: BLE001 - it reads many sources, and a report must not fail for a processor's name
         return platform.processor() or platform.machine()
 
 
@@ -31,9 +31,7 @@ def gpus() -> tuple[list[dict[str, Any]], str | None]:
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            found.append(
-                {"name": _text(pynvml.nvmlDeviceGetName(handle)), "memory_bytes": int(memory.total), "driver": driver}
-            )
+            found.append({"name": _text(pynvml.nvmlDeviceGetName(handle)), "memory_bytes": int(memory.total), "driver": driver})
         return found, None if found else "the NVIDIA driver lists no GPU"
     except pynvml.NVMLError as error:
         return [], f"the NVIDIA driver does not answer ({error})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def needs():
+def needs() -> Callable[..., None]:
     """Skips a test that needs frameworks which are not installed."""
 
     def needs(*modules: str) -> None:
@@ -53,10 +54,7 @@ class Runs:
         keras = folder / "keras"
         keras.mkdir()
         (keras / "__init__.py").write_text(
-            "import os\n"
-            "from keras import backend, utils\n"
-            "__version__ = '3.0'\n"
-            "class layers: pass\n"
+            "import os\nfrom keras import backend, utils\n__version__ = '3.0'\nclass layers: pass\n"
         )
         (keras / "backend.py").write_text("import os\nNAME = os.environ['KERAS_BACKEND']\ndef backend():\n    return NAME\n")
         (keras / "utils.py").write_text("def set_random_seed(seed):\n    import random\n    random.seed(seed)\n")

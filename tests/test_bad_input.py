@@ -80,9 +80,7 @@ def test_a_subject_that_no_test_has(three: Runs, options: list[str]) -> None:
     result = three(*options, "--dl-subject=layers.Dens")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     # Two workers may both have noticed; one line of them is the error of the run.
-    result.stderr.fnmatch_lines(
-        ["ERROR: --dl-subject: no test of layers.Dens among those collected; there are layers.Dense"]
-    )
+    result.stderr.fnmatch_lines(["ERROR: --dl-subject: no test of layers.Dens among those collected; there are layers.Dense"])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
@@ -101,9 +99,7 @@ def test_a_backend_that_is_not_installed(runs: Runs) -> None:
     runs.pytester.makepyfile(TESTS)
     result = runs("--dl-backend=jax,torch")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: --dl-backend: backend 'torch' is not installed: pip install 'pytest-dlcheck?torch?'"]
-    )
+    result.stderr.fnmatch_lines(["ERROR: --dl-backend: backend 'torch' is not installed: pip install 'pytest-dlcheck?torch?'"])
 
 
 def test_no_backend_at_all_matters_only_to_a_test_that_needs_one(runs: Runs) -> None:

@@ -97,7 +97,9 @@ class TestTensorFlowSimulated:
     """What this machine does not have: GPUs and TPUs under TensorFlow. The answers are recorded or made up, not measured."""
 
     def test_finds_gpus_by_name(self) -> None:
-        found = loaded("tensorflow", tensorflow_with({"CPU": ["cpu"], "GPU": ["NVIDIA H100", "NVIDIA H100"]}, cuda=True)).discover()
+        found = loaded(
+            "tensorflow", tensorflow_with({"CPU": ["cpu"], "GPU": ["NVIDIA H100", "NVIDIA H100"]}, cuda=True)
+        ).discover()
         assert found.devices == {"cpu": ["cpu"], "gpu": ["NVIDIA H100", "NVIDIA H100"]}
         assert "list_physical_devices('TPU') is empty" in found.missing["tpu"]
 
@@ -138,7 +140,9 @@ def jax_with(**counts: int) -> Any:
 
     def list_devices(platform: str) -> list[JaxDevice]:
         if platform not in devices:
-            raise RuntimeError(f"Unknown backend: '{platform}' requested, but no platforms that are instances of it are present.")
+            raise RuntimeError(
+                f"Unknown backend: '{platform}' requested, but no platforms that are instances of it are present."
+            )
         return devices[platform]
 
     return SimpleNamespace(devices=list_devices)
@@ -233,7 +237,9 @@ print(json.dumps(seen))
 @pytest.mark.parametrize(("name", "count"), [("tensorflow", 3), ("jax", 3), ("torch", 1), ("numpy", 1)])
 def test_a_real_backend_places_and_verifies(name: str, count: int, needs: Any) -> None:
     needs(name, "keras")
-    done = subprocess.run([sys.executable, "-c", REAL, name, str(count)], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", REAL, name, str(count)], capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["cpus"] == count
@@ -377,7 +383,9 @@ class TestFixtures:
         )
         result = real("--dl-backend=jax", "--dl-device=cpu,cpu:2", "-rs", "-v")
         result.assert_outcomes(passed=4, skipped=2)
-        result.stdout.fnmatch_lines(["*test_index?jax-cpu:2?*", "SKIPPED*needs 4 devices of kind cpu, and jax has 3; --dl-cpu-devices 4 makes more"])
+        result.stdout.fnmatch_lines(
+            ["*test_index?jax-cpu:2?*", "SKIPPED*needs 4 devices of kind cpu, and jax has 3; --dl-cpu-devices 4 makes more"]
+        )
 
     def test_a_result_elsewhere_fails_the_test(self, real: Runs) -> None:
         real.pytester.makepyfile(

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_dlcheck.models import data
 from pytest_dlcheck.models.documented import DOCUMENTED, by_name
-from pytest_dlcheck.models.spec import Level
+from pytest_dlcheck.models.spec import Level, ModelSpec
 
 # name: parameters, batch, epochs, optimizer, loss, output shape - from the tutorials' texts.
 STATED = {
@@ -46,7 +46,7 @@ def test_an_unknown_model_lists_the_known() -> None:
 
 @pytest.mark.parametrize("spec", DOCUMENTED, ids=lambda spec: spec.name)
 class TestData:
-    def test_has_the_shapes_of_the_model(self, spec, no_mnist: None) -> None:
+    def test_has_the_shapes_of_the_model(self, spec: ModelSpec, no_mnist: None) -> None:
         found = data.load(spec, 3)
         for x, y in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
             assert x.dtype == np.float32
@@ -55,12 +55,12 @@ class TestData:
             assert np.isfinite(x).all()
             assert y.dtype == (np.int64 if spec.targets == "integer" else np.float32)
 
-    def test_holds_out_what_it_does_not_train_on(self, spec, no_mnist: None) -> None:
+    def test_holds_out_what_it_does_not_train_on(self, spec: ModelSpec, no_mnist: None) -> None:
         found = data.load(spec, 3)
         train = {row.tobytes() for row in found.x_train}
         assert not [row for row in found.x_test if row.tobytes() in train]
 
-    def test_is_split_by_the_seed(self, spec, no_mnist: None) -> None:
+    def test_is_split_by_the_seed(self, spec: ModelSpec, no_mnist: None) -> None:
         first, again, other = (data.load(spec, seed) for seed in (3, 3, 4))
         np.testing.assert_array_equal(first.x_train, again.x_train)
         np.testing.assert_array_equal(first.y_test, again.y_test)

@@ -70,9 +70,7 @@ def test_in_one_process_the_first_backend_runs_and_the_others_say_why_not(three:
     three.pytester.makepyfile(CHECKS)
     result = three(THREE, option, "-rs")
     result.assert_outcomes(passed=4, skipped=6)
-    result.stdout.fnmatch_lines(
-        ["SKIPPED*jax needs a process of its own: -n0 and --pdb run the first backend, tensorflow"]
-    )
+    result.stdout.fnmatch_lines(["SKIPPED*jax needs a process of its own: -n0 and --pdb run the first backend, tensorflow"])
 
 
 def test_k_selects_by_backend_and_name(three: Runs) -> None:
@@ -204,9 +202,7 @@ def test_all_options_can_stand_in_the_ini_file(three: Runs) -> None:
     assert (three.pytester.path / "out" / "report.json").exists()
 
 
-def test_all_leaves_out_what_is_not_installed_and_says_so(
-    three: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_leaves_out_what_is_not_installed_and_says_so(three: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     three.pytester.makepyfile(CHECKS)
     # A finder that hides torch wherever it is installed.
     folder = three.pytester.path / "fakes"

@@ -222,7 +222,11 @@ DEFECTS: dict[str, list[tuple[str, Defect, str]]] = {
         ("no path to a weight", lambda g: replace(g, gradients=(*g.gradients[:-1], None)), "has no gradient"),
         ("a gradient of zeros", lambda g: replace(g, gradients=changed(g.gradients, 0, np.zeros_like)), "zero throughout"),
         ("an infinite gradient", lambda g: replace(g, gradients=changed(g.gradients, 1, one_entry(np.inf))), "not finite"),
-        ("a transposed gradient", lambda g: replace(g, gradients=changed(g.gradients, -2 % len(g.gradients), np.transpose)), "of shape"),
+        (
+            "a transposed gradient",
+            lambda g: replace(g, gradients=changed(g.gradients, -2 % len(g.gradients), np.transpose)),
+            "of shape",
+        ),
         ("a weight that stays", lambda g: replace(g, after=(g.before[0], *g.after[1:])), "leaves it where it was"),
     ],
     "loss_falls": [
@@ -233,40 +237,112 @@ DEFECTS: dict[str, list[tuple[str, Defect, str]]] = {
     ],
     "level": [
         ("labels shuffled", lambda t: replace(t, held_out_targets=np.roll(t.held_out_targets, 1, axis=0)), "it must be"),
-        ("one class for all", lambda t: replace(t, held_out_predictions=np.tile(t.held_out_predictions[:1], (200, 1))), "it must be"),
+        (
+            "one class for all",
+            lambda t: replace(t, held_out_predictions=np.tile(t.held_out_predictions[:1], (200, 1))),
+            "it must be",
+        ),
     ],
     "evaluate": [
-        ("a short last batch weighs as a whole one", lambda s: replace(s, evaluated={**s.evaluated, 4: twice_the_last_batch(s.evaluated[4])}), "evaluate(batch_size=4) gives a loss"),
-        ("accuracy of the last batch only", lambda s: replace(s, evaluated={**s.evaluated, 4: {**s.evaluated[4], "accuracy": 1.0}}), "gives an accuracy"),
-        ("sum instead of mean", lambda s: replace(s, evaluated={1: {**s.evaluated[1], "loss": s.evaluated[1]["loss"] * 11}}), "gives a loss"),
+        (
+            "a short last batch weighs as a whole one",
+            lambda s: replace(s, evaluated={**s.evaluated, 4: twice_the_last_batch(s.evaluated[4])}),
+            "evaluate(batch_size=4) gives a loss",
+        ),
+        (
+            "accuracy of the last batch only",
+            lambda s: replace(s, evaluated={**s.evaluated, 4: {**s.evaluated[4], "accuracy": 1.0}}),
+            "gives an accuracy",
+        ),
+        (
+            "sum instead of mean",
+            lambda s: replace(s, evaluated={1: {**s.evaluated[1], "loss": s.evaluated[1]["loss"] * 11}}),
+            "gives a loss",
+        ),
         ("NaN", lambda s: replace(s, evaluated={1: {**s.evaluated[1], "loss": float("nan")}}), "gives a loss of nan"),
     ],
     "predict": [
-        ("the last batch is lost", lambda s: replace(s, predicted={**s.predicted, 4: s.predicted[4][:8]}), "predict(batch_size=4): shape"),
-        ("the last batch is the first again", lambda s: replace(s, predicted={**s.predicted, 4: np.concatenate([s.predicted[4][:8], s.predicted[4][:3]])}), "predict(batch_size=4)"),
-        ("another dtype", lambda s: replace(s, predicted={**s.predicted, 4: s.predicted[4].astype(np.float64)}), "depends on the batch size"),
+        (
+            "the last batch is lost",
+            lambda s: replace(s, predicted={**s.predicted, 4: s.predicted[4][:8]}),
+            "predict(batch_size=4): shape",
+        ),
+        (
+            "the last batch is the first again",
+            lambda s: replace(s, predicted={**s.predicted, 4: np.concatenate([s.predicted[4][:8], s.predicted[4][:3]])}),
+            "predict(batch_size=4)",
+        ),
+        (
+            "another dtype",
+            lambda s: replace(s, predicted={**s.predicted, 4: s.predicted[4].astype(np.float64)}),
+            "depends on the batch size",
+        ),
     ],
     "same_seed": [
-        ("another order of batches", lambda r: replace(r, second=(*r.second[:-1], r.second[-1] + 1e-7)), "two runs from one seed"),
-        ("weights that differ in one bit", lambda r: replace(r, second_weights=changed(r.second_weights, 0, lambda w: np.nextafter(w, np.float32(9)))), "weight 0 of the second run"),
+        (
+            "another order of batches",
+            lambda r: replace(r, second=(*r.second[:-1], r.second[-1] + 1e-7)),
+            "two runs from one seed",
+        ),
+        (
+            "weights that differ in one bit",
+            lambda r: replace(r, second_weights=changed(r.second_weights, 0, lambda w: np.nextafter(w, np.float32(9)))),
+            "weight 0 of the second run",
+        ),
         ("a seed without effect", lambda r: replace(r, other_initial=r.initial), "the seed has no effect"),
     ],
     "save_and_load": [
-        ("a weight that is not loaded", lambda s: replace(s, loaded_weights=changed(s.loaded_weights, 0, np.zeros_like)), "weights, number 0"),
-        ("optimizer state that is lost", lambda s: replace(s, loaded_optimizer=changed(s.loaded_optimizer, 1, np.zeros_like)), "optimizer variables, number 1"),
+        (
+            "a weight that is not loaded",
+            lambda s: replace(s, loaded_weights=changed(s.loaded_weights, 0, np.zeros_like)),
+            "weights, number 0",
+        ),
+        (
+            "optimizer state that is lost",
+            lambda s: replace(s, loaded_optimizer=changed(s.loaded_optimizer, 1, np.zeros_like)),
+            "optimizer variables, number 1",
+        ),
         ("no optimizer state", lambda s: replace(s, loaded_optimizer=()), "0 optimizer variables came back"),
-        ("a step count that starts anew", lambda s: replace(s, loaded_optimizer=(*s.loaded_optimizer[:-1], np.int64(0))), "optimizer variables"),
-        ("another learning rate", lambda s: replace(s, loaded_next_weights=changed(s.loaded_next_weights, 0, lambda w: w * np.float32(1.001))), "after one more training step"),
-        ("weights stored in half precision", lambda s: replace(s, loaded_weights=tuple(w.astype(np.float16).astype(np.float32) for w in s.loaded_weights)), "weights, number 0"),
-        ("an activation that is lost", lambda s: replace(s, loaded_outputs=np.log(s.loaded_outputs + 2)), "outputs of the loaded model"),
+        (
+            "a step count that starts anew",
+            lambda s: replace(s, loaded_optimizer=(*s.loaded_optimizer[:-1], np.int64(0))),
+            "optimizer variables",
+        ),
+        (
+            "another learning rate",
+            lambda s: replace(s, loaded_next_weights=changed(s.loaded_next_weights, 0, lambda w: w * np.float32(1.001))),
+            "after one more training step",
+        ),
+        (
+            "weights stored in half precision",
+            lambda s: replace(s, loaded_weights=tuple(w.astype(np.float16).astype(np.float32) for w in s.loaded_weights)),
+            "weights, number 0",
+        ),
+        (
+            "an activation that is lost",
+            lambda s: replace(s, loaded_outputs=np.log(s.loaded_outputs + 2)),
+            "outputs of the loaded model",
+        ),
     ],
     "functional": [
-        ("a layer counted twice", lambda f: replace(f, functional_parameters=f.functional_parameters + 10), "parameters as Sequential"),
+        (
+            "a layer counted twice",
+            lambda f: replace(f, functional_parameters=f.functional_parameters + 10),
+            "parameters as Sequential",
+        ),
         ("weights in another order", lambda f: replace(f, functional=f.functional[:, ::-1]), "functional against Sequential"),
-        ("both wrong alike", lambda f: replace(f, functional=f.functional + np.float32(0.01), sequential=f.sequential + np.float32(0.01)), "functional against the float64 reference"),
+        (
+            "both wrong alike",
+            lambda f: replace(f, functional=f.functional + np.float32(0.01), sequential=f.sequential + np.float32(0.01)),
+            "functional against the float64 reference",
+        ),
     ],
     "fit_is_the_loop": [
-        ("another optimizer", lambda run: replace(run, fit=(*run.fit[:2], run.fit[2] * 1.001, run.fit[3] * 1.002)), "losses of the first 4 steps"),
+        (
+            "another optimizer",
+            lambda run: replace(run, fit=(*run.fit[:2], run.fit[2] * 1.001, run.fit[3] * 1.002)),
+            "losses of the first 4 steps",
+        ),
         ("no update", lambda run: replace(run, fit=(run.fit[0],) * 4), "losses of the first 4 steps"),
         ("a step skipped", lambda run: replace(run, fit=(*run.fit[1:], 1.8)), "losses of the first 4 steps"),
     ],
@@ -280,7 +356,11 @@ def in_float32_without_bias(seen: Forward) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("name", "planted", "words"),
-    [pytest.param(name, planted, words, id=f"{name}: {what}") for name, cases in DEFECTS.items() for what, planted, words in cases],
+    [
+        pytest.param(name, planted, words, id=f"{name}: {what}")
+        for name, cases in DEFECTS.items()
+        for what, planted, words in cases
+    ],
 )
 def test_a_planted_defect_is_caught(name: str, planted: Defect, words: str) -> None:
     spec = by_name("mnist_mlp")

@@ -78,7 +78,9 @@ class TestScores:
     def test_cross_entropies_agree_with_scikit_learn(self) -> None:
         expected = log_loss(self.LABELS, self.P, labels=range(4))
         assert LOSSES["sparse_categorical_crossentropy"](self.LABELS, self.P, clip=True) == pytest.approx(expected, rel=1e-12)
-        assert LOSSES["categorical_crossentropy"](np.eye(4)[self.LABELS], self.P, clip=False) == pytest.approx(expected, rel=1e-12)
+        assert LOSSES["categorical_crossentropy"](np.eye(4)[self.LABELS], self.P, clip=False) == pytest.approx(
+            expected, rel=1e-12
+        )
         binary, q = (self.LABELS % 2)[:, None], self.P[:, :1]
         expected = log_loss(binary[:, 0], np.hstack([1 - q, q]))
         assert LOSSES["binary_crossentropy"](binary, q, clip=True) == pytest.approx(expected, rel=1e-12)

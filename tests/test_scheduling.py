@@ -42,7 +42,7 @@ def items(**counts: int) -> list[Facts]:
 
 def scheduling(workers: list[Worker], facts: list[Facts], default: str | None = None) -> BackendScheduling:
     """A scheduler whose workers have all collected the same tests."""
-    made = BackendScheduling(len(workers), {worker: facts for worker in workers}, default)
+    made = BackendScheduling(len(workers), dict.fromkeys(workers, facts), default)
     for worker in workers:
         made.add_node(worker)
     for worker in workers:

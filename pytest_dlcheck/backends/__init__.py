@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_dlcheck.devices import DeviceKind
     from pytest_dlcheck.backends.base import Backend
+    from pytest_dlcheck.devices import DeviceKind
 
 __all__ = ["BACKENDS", "create", "installed", "versions"]
 

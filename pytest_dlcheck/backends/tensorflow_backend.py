@@ -39,7 +39,7 @@ class TensorFlowBackend(Backend):
             parts = config.get_logical_device_configuration(device) or [None]
             try:
                 details = config.experimental.get_device_details(device).get("device_name")
-            except Exception:  # TensorFlow has no details of some kinds, and the device is there all the same
+            except Exception:  # noqa: BLE001 - TensorFlow has no details of some kinds, and the device is there all the same
                 details = None
             found += [details or device.name.removeprefix("/physical_device:")] * len(parts)
         return found, self._why_none(platform)

@@ -25,7 +25,10 @@ class TorchBackend(Backend):
             count = module.device_count()
         except (AttributeError, RuntimeError) as error:
             return [], f"PyTorch {torch.__version__} does not know {platform!r} ({str(error).splitlines()[0]})"
-        names = [str(module.get_device_name(i)) if hasattr(module, "get_device_name") else f"{platform}:{i}" for i in range(count)]
+        names = [
+            str(module.get_device_name(index)) if hasattr(module, "get_device_name") else f"{platform}:{index}"
+            for index in range(count)
+        ]
         return names, self._why_none(platform)
 
     def _why_none(self, platform: str) -> str:

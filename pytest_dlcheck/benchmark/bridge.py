@@ -20,9 +20,7 @@ __all__ = ["Bridge"]
 class Bridge:
     """Called with a workload's name, gives its `Measurement`. One call a test, as with `benchmark` itself."""
 
-    def __init__(
-        self, request: pytest.FixtureRequest, run: Run, backend: str, device: DeviceName, benchmark: Any
-    ) -> None:
+    def __init__(self, request: pytest.FixtureRequest, run: Run, backend: str, device: DeviceName, benchmark: Any) -> None:
         self._item = request.node
         self._run = run
         self._backend = backend

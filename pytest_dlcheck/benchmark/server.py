@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 from pytest_dlcheck.backends import create
@@ -28,7 +29,7 @@ from pytest_dlcheck.errors import DlcheckError
 
 def _threads() -> int:
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(list(Path("/proc/self/task").iterdir()))
     except OSError:
         return threading.active_count()
 
@@ -46,7 +47,7 @@ def _answer(request: dict[str, Any], backend: Backend) -> dict[str, Any]:
         )
     except DlcheckError as error:
         return {"error": str(error)}
-    except Exception as error:  # whatever a workload raises belongs to whoever asked for it
+    except Exception as error:  # noqa: BLE001 - whatever a workload raises belongs to whoever asked for it
         last = traceback.format_exc()
         return {"error": f"{type(error).__name__}: {error}", "traceback": last}
     return {"measurement": found.dump()}
@@ -83,7 +84,7 @@ def _in_a_fork(request: dict[str, Any], backend: Backend) -> dict[str, Any]:
 
 def _read(pipe: TextIO, deadline: float) -> tuple[str, bool]:
     """Everything that comes through the pipe, and whether the time ran out first."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:

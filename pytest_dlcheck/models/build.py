@@ -20,9 +20,9 @@ def load_keras_namespace(api: str) -> Any:
 
         return keras
     if api == "tf.keras":
-        import tensorflow
+        import tensorflow as tf
 
-        return tensorflow.keras
+        return tf.keras
     raise ValueError(f"unknown API {api!r}: it is 'keras' or 'tf.keras'")
 
 

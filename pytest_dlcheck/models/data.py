@@ -116,7 +116,8 @@ def _pixels_28x28(rng: np.random.Generator) -> _Raw:
     small = _digits_8x8(rng)
 
     def enlarge(images: Array) -> Array:
-        return np.rint(255 * zoom(images, (1, 3.5, 3.5), order=1)).astype(np.uint8)
+        larger: Array = np.rint(255 * zoom(images, (1, 3.5, 3.5), order=1)).astype(np.uint8)
+        return larger
 
     return _Raw(
         small.description.replace("8 x 8", "scaled from 8 x 8 to 28 x 28 (MNIST is not in Keras's cache)"),
@@ -195,7 +196,8 @@ SOURCES: Mapping[str, Callable[[np.random.Generator], _Raw]] = MappingProxyType(
 
 def _targets(form: str, x: Array, labels: Array, classes: int) -> Array:
     if form == "one_hot":
-        return np.eye(classes, dtype=np.float32)[labels]
+        rows: Array = np.eye(classes, dtype=np.float32)[labels]
+        return rows
     if form == "integer":
         return labels
     if form == "binary":

@@ -31,7 +31,7 @@ from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
 
 __all__ = ["ModelObserver"]
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 # One sample at a time, and a size that leaves a short last batch (of one: every further shape is compiled anew).
 SCORED_SAMPLES = 25
@@ -174,11 +174,12 @@ class ModelObserver:
 
         rng = np.random.default_rng(self.seed)
         two_units = 2 * UNIT_ROUNDOFF["float32"]
-        moved = [
-            losses([(w * (1 + two_units * rng.choice((-1.0, 1.0), size=w.shape))).astype(w.dtype) for w in weights])
-            for _ in range(MOVED_STARTS)
-        ]
-        return Loop(tuple(self._started[2][:LOOP_STEPS]), losses(weights), np.asarray(moved))
+
+        def moved(weight: Array) -> Array:
+            return (weight * (1 + two_units * rng.choice((-1.0, 1.0), size=weight.shape))).astype(weight.dtype)
+
+        elsewhere = [losses([moved(weight) for weight in weights]) for _ in range(MOVED_STARTS)]
+        return Loop(tuple(self._started[2][:LOOP_STEPS]), losses(weights), np.asarray(elsewhere))
 
     @cached_property
     def repeat(self) -> Repeat:

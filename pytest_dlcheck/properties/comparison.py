@@ -47,7 +47,8 @@ def within(what: str, actual: Array, bounded: Bounded) -> Verdict:
     at = [int(i) for i in index]
     if not wrong.any():
         return passed(
-            f"{what}: {actual.size} values, the worst at {share[index]:.2g} of its tolerance of {tolerance[index]:.2g} ({derived})"
+            f"{what}: {actual.size} values, "
+            f"the worst at {share[index]:.2g} of its tolerance of {tolerance[index]:.2g} ({derived})"
         )
     median = float(np.nanmedian(error[wrong])) if not np.isnan(error[wrong]).all() else float("nan")
     return failed(

@@ -36,8 +36,8 @@ __all__ = [
     "placed_on_device",
     "predict_agrees",
     "reaches_level",
-    "save_and_load",
     "same_seed_same_run",
+    "save_and_load",
     "weights_learn",
 ]
 
@@ -54,9 +54,7 @@ def first_failure(*verdicts: Verdict) -> Verdict:
 
 def reference(spec: ModelSpec, weights: Sequence[Array], x: Array, dtype: object) -> Bounded:
     """The forward pass in float64, with the tolerance for its being computed in `dtype`."""
-    return propagated(
-        lambda rounding: forward(spec, weights, x, rounding), unit_roundoff=UNIT_ROUNDOFF[str(dtype)], scale=1.0
-    )
+    return propagated(lambda rounding: forward(spec, weights, x, rounding), unit_roundoff=UNIT_ROUNDOFF[str(dtype)], scale=1.0)
 
 
 def _doubled(value: Array, bounded: Bounded) -> Bounded:
@@ -152,9 +150,7 @@ def reaches_level(spec: ModelSpec, seen: Training) -> Verdict:
 def evaluate_agrees(spec: ModelSpec, seen: Scoring) -> Verdict:
     """`evaluate`, in batches of any size, gives the loss and the accuracy that one computes by hand."""
     unit_roundoff = UNIT_ROUNDOFF[str(next(iter(seen.predicted.values())).dtype)]
-    outputs = propagated(
-        lambda rounding: forward(spec, seen.weights, seen.x, rounding), unit_roundoff=unit_roundoff, scale=1.0
-    )
+    outputs = propagated(lambda rounding: forward(spec, seen.weights, seen.x, rounding), unit_roundoff=unit_roundoff, scale=1.0)
 
     def by_hand(rounding: Rounding | None) -> NDArray[np.float64]:
         p = forward(spec, seen.weights, seen.x, rounding)
@@ -172,9 +168,7 @@ def evaluate_agrees(spec: ModelSpec, seen: Scoring) -> Verdict:
                 f"{loss.tolerance.max():.3g} away is allowed ({loss.derived})"
             )
         # The mean of n ones and zeros, computed in the model's precision.
-        if "accuracy" in spec.metrics and not (
-            least - 4 * unit_roundoff <= scores["accuracy"] <= most + 4 * unit_roundoff
-        ):
+        if "accuracy" in spec.metrics and not (least - 4 * unit_roundoff <= scores["accuracy"] <= most + 4 * unit_roundoff):
             return failed(
                 f"evaluate(batch_size={size}) gives an accuracy of {scores['accuracy']!r}; by hand it is {least!r}"
                 + (f" to {most!r}, as rounding may decide" if most > least else "")
@@ -224,7 +218,10 @@ def save_and_load(spec: ModelSpec, seen: Saved) -> Verdict:
         if len(loaded) != len(saved):
             return failed(f"{len(loaded)} {what} came back of {len(saved)}")
         verdict = first_failure(
-            *(identical(f"{what}, number {i}", after, before) for i, (after, before) in enumerate(zip(loaded, saved, strict=True)))
+            *(
+                identical(f"{what}, number {index}", after, before)
+                for index, (after, before) in enumerate(zip(loaded, saved, strict=True))
+            )
         )
         if verdict.outcome != PASS:
             return verdict

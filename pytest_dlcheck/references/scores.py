@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["LOSSES", "accuracy_range", "mean_squared_error"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 EPSILON = 1e-7
 
 
 def _log(p: Array, *, clip: bool) -> Array:
     # The smallest positive float64, not zero: an exact zero probability costs 745, not infinity, and stays comparable.
     floor = EPSILON if clip else np.nextafter(0, 1)
-    return np.log(np.clip(p, floor, 1 - EPSILON if clip else 1))
+    logarithm: Array = np.log(np.clip(p, floor, 1 - EPSILON if clip else 1))
+    return logarithm
 
 
 def _categorical(targets: Array, p: Array, *, clip: bool) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ class Collector:
         self._run = run
         self._results: dict[str, Result] = {}
         self._others_ran = False
-        self._started = datetime.datetime.now(datetime.timezone.utc)
+        self._started = dt.datetime.now(dt.timezone.utc)
         self._clock = time.perf_counter()
         self._last: list[tuple[str, dict[str, bool]]] = []
 

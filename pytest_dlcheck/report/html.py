@@ -26,7 +26,7 @@ GLYPHS = {
     "known": "○",
     "fixed": "!",
     "broken": "⚠",
-    "skip": "–",
+    "skip": "–",  # noqa: RUF001 - a dash is meant
 }
 
 
@@ -45,6 +45,7 @@ def page(report: Mapping[str, Any]) -> str:
     table = matrix(report)
     timed = speeds(report)
     sentence, well = headline(report)
+    details = {cell.number: [dict(result) for result in cell.results] for cell in table.cells}
     return environment.get_template("report.html.j2").render(
         report=report,
         sentence=sentence,
@@ -56,5 +57,5 @@ def page(report: Mapping[str, Any]) -> str:
         spread=Speed.spread,
         chart=throughput_chart(timed) if timed else None,
         # A "<" could end the script element that holds it.
-        details=json.dumps({cell.number: [dict(result) for result in cell.results] for cell in table.cells}).replace("<", "\\u003c"),
+        details=json.dumps(details).replace("<", "\\u003c"),
     )

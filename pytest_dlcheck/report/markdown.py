@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_dlcheck.report.table import HARMLESS, column_of, counts, headline, speeds
@@ -19,7 +19,7 @@ def _cell(text: object) -> str:
 
 
 def _table(header: list[str], rows: list[list[object]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
+    lines: list[Sequence[object]] = [header, ["---"] * len(header), *rows]
     return ["| " + " | ".join(_cell(value) for value in line) + " |" for line in lines] + [""]
 
 
@@ -59,7 +59,8 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
     if not bad:
         return []
     rows: list[list[object]] = [
-        [each["subject"], each["property"], column_of(each), each["verdict"], each["message"] or ""] for each in bad[:MOST_LISTED]
+        [each["subject"], each["property"], column_of(each), each["verdict"], each["message"] or ""]
+        for each in bad[:MOST_LISTED]
     ]
     more = [f"and {len(bad) - MOST_LISTED} more, in `report.json`", ""] if len(bad) > MOST_LISTED else []
     return ["## What does not hold", "", *_table(["subject", "property", "product", "verdict", "what was seen"], rows), *more]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,7 @@ __all__ = ["SCHEMA", "as_json", "write"]
 SCHEMA = "dlcheck-report/1"
 
 
-def as_json(
-    run: Run, results: Sequence[Result], *, started: datetime.datetime, seconds: float, exit_status: int
-) -> dict[str, Any]:
+def as_json(run: Run, results: Sequence[Result], *, started: dt.datetime, seconds: float, exit_status: int) -> dict[str, Any]:
     """The report as `docs/report.md` describes it."""
     from pytest_dlcheck.hardware import machine
     from pytest_dlcheck.startup import products
@@ -103,7 +101,7 @@ def write(
     run: Run,
     results: Sequence[Result],
     *,
-    started: datetime.datetime,
+    started: dt.datetime,
     seconds: float,
     exit_status: int,
 ) -> Path:

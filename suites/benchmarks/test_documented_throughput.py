@@ -15,9 +15,7 @@ from pytest_dlcheck.models.documented import DOCUMENTED
 
 @pytest.mark.dl_property("throughput")
 @pytest.mark.parametrize("side", [FIT, LOOP])
-@pytest.mark.parametrize(
-    "name", [pytest.param(spec.name, marks=pytest.mark.dl_subject(spec.subject)) for spec in DOCUMENTED]
-)
+@pytest.mark.parametrize("name", [pytest.param(spec.name, marks=pytest.mark.dl_subject(spec.subject)) for spec in DOCUMENTED])
 def test_training_step(throughput: Callable[..., Measurement], name: str, side: str) -> None:
     found = throughput(name, side=side)
     # How long is not a matter of pass and fail here; that something was measured is.

@@ -18,9 +18,7 @@ from pytest_dlcheck.seeds import derive
 
 def _parameters() -> Iterator[object]:
     for spec in DOCUMENTED:
-        yield pytest.param(
-            (spec, "keras"), id=f"{spec.name}-keras", marks=pytest.mark.dl_subject(spec.subject, api="keras")
-        )
+        yield pytest.param((spec, "keras"), id=f"{spec.name}-keras", marks=pytest.mark.dl_subject(spec.subject, api="keras"))
         yield pytest.param(
             (spec, "tf.keras"),
             id=f"{spec.name}-tf.keras",
@@ -81,7 +79,9 @@ def model(
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest, model: ModelObserver, dl_judge: Callable[[Verdict], None]) -> Callable[[Verdict], None]:
+def judge(
+    request: pytest.FixtureRequest, model: ModelObserver, dl_judge: Callable[[Verdict], None]
+) -> Callable[[Verdict], None]:
     """Takes the verdict on the model, and says through which API it was observed."""
     _, api = request.node.callspec.params["model"]
 

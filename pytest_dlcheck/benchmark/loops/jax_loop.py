@@ -78,9 +78,7 @@ class Loop:
         first = [b1 * m + (1 - b1) * g for m, g in zip(first, gradients, strict=True)]
         second = [b2 * v + (1 - b2) * g * g for v, g in zip(second, gradients, strict=True)]
         rate = ADAM_RATE * jnp.sqrt(1 - b2**time) / (1 - b1**time)
-        values = [
-            w - rate * m / (jnp.sqrt(v) + ADAM_EPSILON) for w, m, v in zip(values, first, second, strict=True)
-        ]
+        values = [w - rate * m / (jnp.sqrt(v) + ADAM_EPSILON) for w, m, v in zip(values, first, second, strict=True)]
         return (values, first, second, time), loss
 
     def step(self, x: Any, y: Any) -> Any:
