@@ -100,6 +100,8 @@ class Run:
         """One line among pytest's own, unless it was told to be quiet."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and self.config.option.verbose >= 0:
-            reporter.ensure_newline()
+            writer = self.config.get_terminal_writer()
+            if writer.width_of_current_line:  # among the dots
+                writer.line()
             reporter.write_line(f"dlcheck: {line}")
             sys.stdout.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,7 +41,8 @@ def run_timed(session: pytest.Session) -> None:
     if timed:
         run.timing_here = True
         files = dict.fromkeys(nodeid.split("::")[0] for nodeid in timed)
-        items = session.perform_collect([str(session.config.rootpath / file) for file in files])
+        with _quietly(session.config):
+            items = session.perform_collect([str(session.config.rootpath / file) for file in files])
         items = [item for item in items if item.nodeid in timed]
         session.testscollected = collected
         run.say(f"{len(items)} timed tests now, one at a time, each in a process of its own")
@@ -52,6 +55,16 @@ def run_timed(session: pytest.Session) -> None:
                 raise session.Interrupted(session.shouldstop)
     # xdist knows only what the last worker said; without this, a run of timed tests alone would count as empty.
     session.testscollected = collected
+
+
+@contextlib.contextmanager
+def _quietly(config: pytest.Config) -> Iterator[None]:
+    """Inside, pytest does not say how many tests it collects: they have been counted already."""
+    before, config.option.verbose = config.option.verbose, -1
+    try:
+        yield
+    finally:
+        config.option.verbose = before
 
 
 def seed(item: pytest.Item) -> None:

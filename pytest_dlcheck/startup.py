@@ -127,6 +127,10 @@ def register_collector(config: pytest.Config) -> None:
 
     run.collector = Collector(run)
     config.pluginmanager.register(run.collector, "dlcheck-collector")
+    if config.option.verbose >= 0:
+        from pytest_dlcheck.progress import Progress
+
+        config.pluginmanager.register(Progress(run), "dlcheck-progress")
 
 
 def products(run: Run) -> dict[str, dict[str, str]]:
