@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,11 +74,22 @@ def column_of(result: Mapping[str, Any]) -> str:
     return name
 
 
+def _order(report: Report) -> Callable[[Mapping[str, Any]], tuple[int, str, str]]:
+    """By which to sort what belongs to one subject: its products as the report lists them, each API beside its backend."""
+    names = [product["backend"]["name"] for product in report["product"]]
+
+    def place(result: Mapping[str, Any]) -> tuple[int, str, str]:
+        backend = result["backend"]
+        return names.index(backend) if backend in names else len(names), result.get("device") or "", result.get("api") or ""
+
+    return place
+
+
 def matrix(report: Report) -> Matrix:
-    """The results in the order in which they came."""
+    """Subjects and properties in the order in which they came, products as the report lists them."""
     properties = list(dict.fromkeys(result["property"] for result in report["results"]))
     grouped: dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
-    for result in report["results"]:
+    for result in sorted(report["results"], key=_order(report)):
         columns = grouped.setdefault(result["subject"], {})
         columns.setdefault(column_of(result), {}).setdefault(result["property"], []).append(result)
     cells: list[Cell] = []
@@ -90,8 +101,10 @@ def matrix(report: Report) -> Matrix:
         return cells[-1]
 
     subjects = {
-        subject: [Row(column, [cell(found.get(name, [])) for name in properties]) for column, found in columns.items()]
-        for subject, columns in grouped.items()
+        subject: [
+            Row(column, [cell(found.get(name, [])) for name in properties]) for column, found in grouped[subject].items()
+        ]
+        for subject in dict.fromkeys(result["subject"] for result in report["results"])
     }
     return Matrix(properties, subjects, cells)
 
@@ -166,12 +179,14 @@ class Speed:
 
 
 def speeds(report: Report) -> list[Speed]:
-    """One entry per subject, backend and device that `fit` was timed for."""
+    """One entry per subject, backend and device that `fit` was timed for, subject by subject."""
     loops = {
         (each["subject"], each["backend"], each["device"]): each for each in report["measurements"] if each["side"] == "loop"
     }
     found = []
-    for each in report["measurements"]:
+    subjects = list(dict.fromkeys(each["subject"] for each in report["measurements"]))
+    place = _order(report)
+    for each in sorted(report["measurements"], key=lambda each: (subjects.index(each["subject"]), place(each))):
         if each["side"] != "fit":
             continue
         loop = loops.get((each["subject"], each["backend"], each["device"]))
