@@ -170,15 +170,16 @@ def dl_profile(_dl_run: Run) -> str:
 
 @pytest.fixture
 def dl_judge(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
-    """Takes a property's verdict: into the report, and, unless it is a pass, as the test's failure."""
+    """Takes a property's verdict: into the report, and, unless it is a harmless one, as the test's failure."""
 
     def judge(verdict: Verdict) -> None:
-        from pytest_dlcheck.properties.verdict import PASS, PropertyFailed
+        from pytest_dlcheck.properties.verdict import HARMLESS, PASS, PropertyFailed
 
         said = request.node.stash.setdefault(VERDICTS, Verdicts())
         said.messages.append(verdict.message)
         if verdict.outcome != PASS:
             said.outcome = verdict.outcome
+        if verdict.outcome not in HARMLESS:
             raise PropertyFailed(verdict)
 
     return judge

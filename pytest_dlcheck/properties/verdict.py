@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FAIL", "IMPRECISE", "PASS", "VERDICTS", "PropertyFailed", "Verdict", "failed", "passed"]
+__all__ = ["FAIL", "HARMLESS", "IMPRECISE", "PASS", "VERDICTS", "PropertyFailed", "Verdict", "failed", "passed"]
 
 PASS = "pass"  # noqa: S105 - a verdict
 FAIL = "fail"
@@ -27,13 +27,24 @@ VERDICTS = (
 )
 """Every verdict that a report can hold. `skip` is a check that did not run, and says why."""
 
+HARMLESS = (PASS, "skip", "known", "unsupported", "kink")
+"""Verdicts that do not fail a run."""
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome, and one or more lines that say what was seen, in figures."""
+    """The outcome, and one or more lines that say what was seen, in figures.
+
+    Raises:
+        ValueError: the outcome is none of `VERDICTS`.
+    """
 
     outcome: str
     message: str
+
+    def __post_init__(self) -> None:
+        if self.outcome not in VERDICTS:
+            raise ValueError(f"{self.outcome!r} is no verdict; there are {', '.join(VERDICTS)}")
 
 
 class PropertyFailed(AssertionError):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.items import Facts
+from pytest_dlcheck.properties.verdict import HARMLESS, PASS
 
 if TYPE_CHECKING:
     from pytest_dlcheck.run import Run
@@ -96,17 +96,23 @@ class Collector:
         return None if node is None else str(node.gateway.id)
 
     def _judge(self, result: Result, report: pytest.TestReport, said: dict[str, Any]) -> None:
-        if report.failed:
-            in_test = report.when == "call"
-            fixed = "[XPASS(strict)]" in str(report.longrepr)
-            result.verdict = ("fixed" if fixed else said["outcome"] or "fail") if in_test else "broken"
-            result.message = "\n".join(said["messages"]) if in_test and said["outcome"] else _headline(report)
+        if report.failed and report.when == "call":
+            # A strict xfail that passes is reported by this string alone, a failure by an object or a traceback.
+            fixed = isinstance(report.longrepr, str) and report.longrepr.startswith("[XPASS(strict)]")
+            result.verdict = "fixed" if fixed else said["outcome"] or "fail"
+            result.message = "\n".join(said["messages"]) if said["outcome"] else _headline(report)
             result.details = report.longreprtext[-LONGEST_TEXT:]
+        elif report.failed:
+            first = result.verdict in HARMLESS or result.message is None
+            result.verdict = "broken" if first else result.verdict
+            # What the test itself found stays: an error while cleaning up often follows from it.
+            result.message = _headline(report) if first else f"{result.message}\nand in {report.when}: {_headline(report)}"
+            result.details = "\n\n".join(filter(None, [result.details, report.longreprtext]))[-LONGEST_TEXT:]
         elif report.skipped:
             result.verdict = "known" if hasattr(report, "wasxfail") else "skip"
             result.message = _reason(report)
         elif report.when == "call":
-            result.verdict = "pass"
+            result.verdict = said["outcome"] or PASS
             result.message = "\n".join(said["messages"]) or None
 
     # After the last test.
@@ -144,9 +150,9 @@ class Collector:
                 seconds=time.perf_counter() - self._clock,
                 exit_status=int(session.exitstatus),
             )
-        except (OSError, DlcheckError) as error:
+        except Exception as error:  # noqa: BLE001 - the results on the terminal must not be lost over it
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-            self._complain(f"the report could not be written to {folder}: {error}")
+            self._complain(f"the report could not be written to {folder}: {type(error).__name__}: {error}")
         else:
             self._last.append((f"dlcheck: report: {written}", {"bold": True}))
 

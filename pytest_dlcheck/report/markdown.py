@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_dlcheck.report.table import HARMLESS, column_of, counts, headline, speeds
+from pytest_dlcheck.properties.verdict import HARMLESS
+from pytest_dlcheck.report.table import column_of, counts, headline, speeds
 from pytest_dlcheck.report.words import duration, rate
 
 __all__ = ["summary"]
@@ -14,8 +17,9 @@ MOST_LISTED = 50
 
 
 def _cell(text: object) -> str:
-    """One line that does not end a table's cell."""
-    return str(text).replace("|", "\\|").replace("\n", "<br>")
+    """One line that does not end a table's cell, and in which nothing is taken for a tag or for emphasis."""
+    escaped = re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(str(text), quote=False))
+    return "<br>".join(escaped.splitlines())
 
 
 def _table(header: list[str], rows: list[list[object]]) -> list[str]:

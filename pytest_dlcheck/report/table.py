@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_dlcheck.properties.verdict import HARMLESS
+
 __all__ = ["Cell", "Matrix", "Row", "Speed", "column_of", "headline", "matrix", "speeds", "worst"]
 
 Report = Mapping[str, Any]
@@ -28,9 +30,6 @@ SEVERITY = (
     "pass",
 )
 """The worst first: what a cell shows when it holds several verdicts."""
-
-HARMLESS = ("pass", "skip", "known", "unsupported", "kink")
-"""Verdicts that do not fail a run."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +123,19 @@ def headline(report: Report) -> tuple[str, bool]:
     if not ran:
         return "Nothing was checked: no test ran", False
     if bad:
-        return f"{bad:,} of {ran:,} checks do not hold", False
+        return f"{bad:,} of {ran:,} {_checks(ran)} {'does' if bad == 1 else 'do'} not hold", False
+    known = found.get("known", 0)
+    held = ran - known
+    sentence = f"{held:,} {_checks(held)} {'holds' if held == 1 else 'hold'}"
+    if known:
+        sentence += f", {known:,} {'fails' if known == 1 else 'fail'} as known"
     if report["run"]["exit_status"]:
-        return f"{ran:,} checks hold, and the run ended with exit status {report['run']['exit_status']}", False
-    return f"All {ran:,} checks hold", True
+        return f"{sentence}, and the run ended with exit status {report['run']['exit_status']}", False
+    return sentence if known or ran == 1 else f"All {sentence}", True
+
+
+def _checks(count: int) -> str:
+    return "check" if count == 1 else "checks"
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,8 @@ class Speed:
         """How many times longer a step takes in `fit`: the median of the paired ratios."""
         if not self.loop_s:
             return None
+        if len(self.loop_s) != len(self.fit_s):  # measured apart, so there are no pairs
+            return self.fit_median_s / statistics.median(self.loop_s)
         return statistics.median(fit / loop for fit, loop in zip(self.fit_s, self.loop_s, strict=True))
 
     @staticmethod
@@ -180,16 +190,17 @@ class Speed:
 
 def speeds(report: Report) -> list[Speed]:
     """One entry per subject, backend and device that `fit` was timed for, subject by subject."""
-    loops = {
-        (each["subject"], each["backend"], each["device"]): each for each in report["measurements"] if each["side"] == "loop"
-    }
+    def key(each: Mapping[str, Any]) -> tuple[Any, ...]:
+        return each["subject"], each["workload"], each["backend"], each["device"]
+
+    loops = {key(each): each for each in report["measurements"] if each["side"] == "loop"}
     found = []
     subjects = list(dict.fromkeys(each["subject"] for each in report["measurements"]))
     place = _order(report)
     for each in sorted(report["measurements"], key=lambda each: (subjects.index(each["subject"]), place(each))):
         if each["side"] != "fit":
             continue
-        loop = loops.get((each["subject"], each["backend"], each["device"]))
+        loop = loops.get(key(each))
         found.append(
             Speed(
                 subject=each["subject"],

@@ -80,6 +80,7 @@ def _measurement(result: Result, entry: dict[str, Any]) -> dict[str, Any]:
         "subject": result.subject,
         "backend": entry["backend"],
         "device": entry["device"],
+        "workload": entry["workload"],
         "side": entry["side"],
         "test": result.facts.nodeid,
         "batch_size": entry["batch_size"],
@@ -116,7 +117,8 @@ def write(
     report = as_json(run, results, started=started, seconds=seconds, exit_status=exit_status)
     target = Path(folder)
     (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (target / "summary.md").write_text(summary(report), encoding="utf-8")
+    # What a test says may hold half of a surrogate pair, which no encoding takes.
+    (target / "summary.md").write_text(summary(report), encoding="utf-8", errors="backslashreplace")
     path = target / "index.html"
-    path.write_text(page(report), encoding="utf-8")
+    path.write_text(page(report), encoding="utf-8", errors="backslashreplace")
     return path
