@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dlcheck import backends
 from pytest_dlcheck.devices import DeviceName
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.items import Facts, applies, facts_of, matches
+from pytest_dlcheck.properties.verdict import PropertyFailed
+from pytest_dlcheck.register import known_issue
 from pytest_dlcheck.run import RUN, Run
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FACTS", "mark", "parametrize", "select", "tell_controller"]
 
 FACTS = pytest.StashKey[Facts]()
+KNOWN_ISSUE = pytest.StashKey[str]()
 
 KIND_FIXTURES = ("cpu", "gpu", "tpu")
 # Stands for the backend in the id of a test that cannot run, since there is none.
@@ -31,12 +35,12 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     if "_dl_backend" not in names:
         return
     plan = metafunc.config.stash[RUN].plan
-    backends = plan.backends or (NO_BACKEND,)
+    names_of_backends = plan.backends or (NO_BACKEND,)
     # Always indirect: a parameter that is not would silently take the place of the fixture.
     if "_dl_device" not in names:
-        metafunc.parametrize("_dl_backend", backends, indirect=True, scope="session")
+        metafunc.parametrize("_dl_backend", names_of_backends, indirect=True, scope="session")
         return
-    pairs = [(backend, device) for backend in backends for device in _devices(plan, backend, names)]
+    pairs = [(backend, device) for backend in names_of_backends for device in _devices(plan, backend, names)]
     metafunc.parametrize(
         ("_dl_backend", "_dl_device"),
         pairs,
@@ -89,8 +93,10 @@ def select(run: Run, items: list[pytest.Item]) -> None:
     if dropped:
         run.config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+    versions = {name: backends.versions(name) for name in run.plan.backends}
     for item in kept:
         _skip_where_impossible(run, item)
+        _expect_known_failure(item, versions)
 
 
 def _skip_where_impossible(run: Run, item: pytest.Item) -> None:
@@ -104,6 +110,18 @@ def _skip_where_impossible(run: Run, item: pytest.Item) -> None:
             reason=f"{facts.backend} needs a process of its own: -n0 and --pdb run the first backend, {run.current_backend}"
         )
     )
+
+
+def _expect_known_failure(item: pytest.Item, versions: Mapping[str, Mapping[str, str]]) -> None:
+    """Marks a test that fails in what is installed, as the register says."""
+    facts = item.stash[FACTS]
+    if facts.property is None or facts.backend is None or facts.backend not in versions:
+        return
+    issue = known_issue(facts.subject, facts.property, facts.backend, versions[facts.backend])
+    if issue is not None:
+        item.stash[KNOWN_ISSUE] = issue.link
+        reason = f"{issue.reason} ({issue.distribution} {issue.versions}, {issue.link}, {issue.date})"
+        item.add_marker(pytest.mark.xfail(reason=reason, raises=PropertyFailed, strict=True))
 
 
 def tell_controller(session: pytest.Session) -> None:

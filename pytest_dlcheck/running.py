@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlcheck.collecting import FACTS
+from pytest_dlcheck.collecting import FACTS, KNOWN_ISSUE
 from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 from pytest_dlcheck.seeds import derive
 
@@ -94,6 +94,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         "outcome": said.outcome,
         "messages": said.messages,
         "measurements": said.measurements if report.when == "call" else [],
+        "known_issue": item.stash.get(KNOWN_ISSUE, None),
     }
     if report.failed and call.when == "call":
         run = item.config.stash[RUN]

@@ -167,11 +167,11 @@ class TestBlock:
         machine = Machine(0.01, 0.002)
         with clock_of(machine):
             block = measure._Block(machine.prepare)
-            for call_s in (0.01, 5.0, 0.01, 0.01):
+            for call_s in (0.01, 0.01, 0.01, 5.0):
                 machine.call_s = call_s
                 block.sample()
-        assert [step == pytest.approx(0.002) for step in block.steps_s] == [True, False, True, True]
-        assert [call == pytest.approx(0.01) for call in block.calls_s] == [True, False, True, True]
+        assert [step == pytest.approx(0.002) for step in block.steps_s] == [True, True, True, False]
+        assert [call == pytest.approx(0.01) for call in block.calls_s] == [True, True, True, False]
 
     def test_a_call_never_takes_less_than_nothing(self) -> None:
         machine = Machine(0.01, 0.002)
@@ -218,18 +218,20 @@ def test_repeated_batches_are_whole_and_keep_inputs_and_targets_together(samples
 
 
 FAILING_START = """
+import sys
 import psutil
 from pytest_dlcheck.benchmark import client
 from pytest_dlcheck.devices import DeviceName, kinds_by_name
 
-client.START_TIMEOUT_S = 5
+client.START_TIMEOUT_S = int(sys.argv[1])
 stopwatch = client.Stopwatch(kinds_by_name(()), 0)
 try:
     stopwatch.measure("linear_regression", "torch", DeviceName("cpu"))
 except client.MeasurementError as error:
     print(error)
 stopwatch.close()
-print(sum(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()), "left")
+_, left = psutil.wait_procs(psutil.Process().children(), timeout=3)
+print(len(left), "left")
 """
 
 
@@ -272,21 +274,25 @@ class TestStopwatch:
         self.ask(stopwatch)
 
     @pytest.mark.parametrize(
-        ("code", "words"),
+        ("code", "timeout_s", "words"),
         [
             pytest.param(
                 "raise OSError('libtorch.so is missing')",
+                60,
                 "importing it fails: OSError: libtorch.so is missing",
                 marks=pytest.mark.xfail(reason="the process that said so is left waiting for requests"),
             ),
-            ("import os, sys; print('out of luck', flush=True); os._exit(3)", "or died: out of luck"),
-            ("import time; time.sleep(60)", "gave no answer within 5 s, or died: it printed nothing"),
+            ("import os, sys; print('out of luck', flush=True); os._exit(3)", 60, "or died: out of luck"),
+            ("import time; time.sleep(60)", 1, "gave no answer within 1 s, or died: it printed nothing"),
         ],
         ids=["raises", "dies", "hangs"],
     )
-    def test_says_why_a_backend_cannot_start_and_leaves_no_process(self, pretended: Path, code: str, words: str) -> None:
+    def test_says_why_a_backend_cannot_start_and_leaves_no_process(
+        self, pretended: Path, code: str, timeout_s: int, words: str
+    ) -> None:
         pretended.write_text(code)
-        done = subprocess.run(python("-c", FAILING_START), capture_output=True, text=True, timeout=60, check=True)
+        command = python("-c", FAILING_START, str(timeout_s))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         said, left = done.stdout.splitlines()
         assert words in said
         assert left == "0 left"
@@ -543,16 +549,14 @@ class TestPytestBenchmark:
     ) -> None:
         recorded("--dl-backend=torch", "--benchmark-save=first").assert_outcomes(passed=3)
         assert self.asked(recorded) == [f"{ASKED} whole"] * 2 + ["closed"]
-        compare = ("--dl-backend=torch", "-n2", "--benchmark-compare=0001", "--benchmark-compare-fail=median:50%")
-        result = recorded(*compare)
-        result.assert_outcomes(passed=3)
-        assert result.ret == pytest.ExitCode.OK
-        assert self.asked(recorded) == [f"{ASKED} whole"] * 2 + ["closed"]
-        result.stdout.fnmatch_lines(["*one training step of logistic_regression, batch 32*", "*test_step*(0001_first)*"])
         monkeypatch.setenv("STEP_S", "0.5")
-        result = recorded(*compare)
-        assert result.ret != pytest.ExitCode.OK
-        assert "Performance has regressed" in result.stdout.str() + result.stderr.str()
+        result = recorded("--dl-backend=torch", "-n2", "--benchmark-compare=0001")
+        result.assert_outcomes(passed=3)
+        assert self.asked(recorded) == [f"{ASKED} whole"] * 2 + ["closed"]
+        result.stdout.fnmatch_lines(["*one training step of logistic_regression, batch 32*"])
+        for side in (FIT, LOOP):
+            name = f"*test_step?torch-cpu-{side}?"
+            result.stdout.fnmatch_lines_random([f"{name} (0001_first) *250.0*(1.0)*", f"{name} (NOW) *500.0*(2.0*)*"])
 
     def test_disabled_runs_the_workloads_quickly_and_shows_no_figures(self, recorded: Runs) -> None:
         result = recorded("--dl-backend=torch", "--benchmark-disable")

@@ -31,6 +31,7 @@ class Result:
     seconds: float = 0.0
     worker: str | None = None
     measurements: list[dict[str, Any]] = field(default_factory=list)
+    known_issue: str | None = None
 
     @property
     def subject(self) -> str:
@@ -81,6 +82,7 @@ class Collector:
         result.seconds += report.duration
         result.worker = self._worker(report)
         result.measurements += said["measurements"]
+        result.known_issue = said["known_issue"]
         self._judge(result, report, said)
 
     def _facts_of_a_crash(self, report: pytest.TestReport) -> Facts | None:

@@ -70,7 +70,7 @@ def _result(result: Result) -> dict[str, Any]:
         "details": result.details,
         "test": result.facts.nodeid,
         "worker": result.worker,
-        "known_issue": None,
+        "known_issue": result.known_issue,
     }
 
 

@@ -46,8 +46,8 @@ class Loop:
         self.weights: list[Any] = []
         self.moments: list[tuple[Any, Any]] = []
         self.powers = [tf.Variable(1.0), tf.Variable(1.0)]
-        # Not with XLA: on a CPU it doubles the step of a convolution.
-        self.step = tf.function(self._step)
+        # Not with XLA: on a CPU it doubles the step of a convolution. Nothing in it depends on a tensor's value.
+        self.step = tf.function(self._step, autograph=False)
 
     def restart(self, weights: Sequence[Array]) -> None:
         if not self.weights:
