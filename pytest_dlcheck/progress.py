@@ -20,7 +20,8 @@ __all__ = ["Progress", "remaining_seconds"]
 EVERY_S = 20.0
 CACHED = "dlcheck/seconds"
 # Before anything is known: what a timed test takes (every second one finds its workload measured), and any other.
-FIRST_GUESS_S = {True: 4.0, False: 0.5}
+FIRST_GUESS_S = {True: 3.0, False: 0.5}
+PRIOR = 2
 
 
 def kind_of(facts: Facts) -> str:
@@ -60,7 +61,8 @@ class Progress:
         self._total = 0
         cache = getattr(run.config, "cache", None)
         cached = cache.get(CACHED, {}) if cache is not None else {}
-        self._known: dict[str, float] = dict(cached) if isinstance(cached, dict) else {}
+        self._cached: dict[str, float] = dict(cached) if isinstance(cached, dict) else {}
+        self._known = dict(self._cached)
         self._seen: defaultdict[str, list[float]] = defaultdict(list)
         self._running: dict[str, float] = {}
 
@@ -87,7 +89,9 @@ class Progress:
             return
         kind = kind_of(facts)
         self._seen[kind].append(seconds)
-        self._known[kind] = sum(self._seen[kind]) / len(self._seen[kind])
+        # What was expected counts as some tests that were seen: the first subject may be the largest of all.
+        expected = self._cached.get(kind, FIRST_GUESS_S[facts.timed])
+        self._known[kind] = (PRIOR * expected + sum(self._seen[kind])) / (PRIOR + len(self._seen[kind]))
         now = self._clock()
         if now - self._said >= EVERY_S and self._left and facts.backend is not None:
             self._said = now
@@ -107,4 +111,5 @@ class Progress:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         cache: Any = getattr(session.config, "cache", None)
         if cache is not None and self._seen:
-            cache.set(CACHED, {kind: round(seconds, 3) for kind, seconds in self._known.items()})
+            means = self._cached | {kind: sum(seen) / len(seen) for kind, seen in self._seen.items()}
+            cache.set(CACHED, {kind: round(mean, 3) for kind, mean in means.items()})

@@ -26,6 +26,7 @@ from pytest_dlcheck.benchmark.client import MeasurementError, Stopwatch
 from pytest_dlcheck.benchmark.measurement import FIT, LOOP, Measurement, Side
 from pytest_dlcheck.benchmark.replay import ReplayClock
 from pytest_dlcheck.devices import DeviceName, kinds_by_name
+from pytest_dlcheck.errors import DeviceMissing
 
 CPU = DeviceName("cpu")
 KINDS = kinds_by_name(())
@@ -256,6 +257,16 @@ class TestStopwatch:
         with pytest.raises(MeasurementError, match="absent on torch: no documented model 'absent'; there are mnist_cnn3, "):
             stopwatch.measure("absent", "torch", CPU)
 
+    def test_starts_anew_for_another_number_of_cpus(self, stopwatch: Stopwatch) -> None:
+        self.ask(stopwatch)
+        first = process(stopwatch)
+        self.ask(stopwatch)
+        assert process(stopwatch) == first
+        with pytest.raises(MeasurementError):
+            stopwatch.measure("absent", "torch", DeviceName("cpu", 1))
+        assert process(stopwatch) != first
+        assert not psutil.pid_exists(first)
+
     def test_leaves_no_process(self, stopwatch: Stopwatch) -> None:
         before = set(psutil.Process().children(recursive=True))
         self.ask(stopwatch)
@@ -276,12 +287,7 @@ class TestStopwatch:
     @pytest.mark.parametrize(
         ("code", "timeout_s", "words"),
         [
-            pytest.param(
-                "raise OSError('libtorch.so is missing')",
-                60,
-                "importing it fails: OSError: libtorch.so is missing",
-                marks=pytest.mark.xfail(reason="the process that said so is left waiting for requests"),
-            ),
+            ("raise OSError('libtorch.so is missing')", 60, "importing it fails: OSError: libtorch.so is missing"),
             ("import os, sys; print('out of luck', flush=True); os._exit(3)", 60, "or died: out of luck"),
             ("import time; time.sleep(60)", 1, "gave no answer within 1 s, or died: it printed nothing"),
         ],
@@ -297,7 +303,6 @@ class TestStopwatch:
         assert words in said
         assert left == "0 left"
 
-    @pytest.mark.xfail(reason="after a request that fails, the process that has ended is asked again")
     def test_does_not_fork_where_the_import_starts_threads(self, pretended: Path, stopwatch: Stopwatch) -> None:
         """One process for each request then, whether or not the request before could be met."""
         with pretended.open("a") as module:
@@ -344,6 +349,18 @@ WORKLOADS = """
 
     def something_else():
         return {"x": 1}
+
+    def no_text():
+        return small(data={1, 2})
+
+    def unequal():
+        return Workload(None, np.ones((9, 3)), np.ones((8, 1)), 8)
+
+    def lists():
+        return Workload(None, [[1.0]] * 9, np.ones((9, 1)), 8)
+
+    def no_batch():
+        return Workload(None, np.ones((9, 3)), np.ones((9, 1)), 0)
 
     def speaks():
         print("a line that is no answer", flush=True)
@@ -428,6 +445,10 @@ class TestRealWorkload:
         assert found.fit_cost is not None
         assert found.fit_cost > 0
 
+    def test_on_a_device_that_is_missing_is_told_apart(self, real: Stopwatch) -> None:
+        with pytest.raises(DeviceMissing, match="torch finds no tpu"):
+            real.measure("workloads:small", "torch", DeviceName("tpu"))
+
     def test_may_print(self, real: Stopwatch) -> None:
         assert real.measure("workloads:speaks", "torch", CPU).batch_size == 8
 
@@ -444,6 +465,10 @@ class TestRealWorkload:
             ("workloads:leaves", "the measuring process died (status 3)"),
             ("workloads:hangs", "no result within 1 s"),
             ("workloads:too_few", "workload 'workloads:too_few' has 7 samples, less than its batch of 8"),
+            ("workloads:no_text", "the measurement cannot be sent on: Object of type set is not JSON serializable"),
+            ("workloads:unequal", "workload 'workloads:unequal' has 9 inputs and 8 targets"),
+            ("workloads:lists", "workload 'workloads:lists': x must be a NumPy array of samples, not a list"),
+            ("workloads:no_batch", "workload 'workloads:no_batch': the batch size must be a positive integer, not 0"),
             ("workloads:something_else", "workload 'workloads:something_else' gave a dict, not a "),
         ],
     )

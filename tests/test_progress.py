@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import pytest
 
 from pytest_dlcheck.items import Facts
-from pytest_dlcheck.progress import CACHED, EVERY_S, FIRST_GUESS_S, Progress, kind_of, remaining_seconds
+from pytest_dlcheck.progress import CACHED, EVERY_S, FIRST_GUESS_S, PRIOR, Progress, kind_of, remaining_seconds
+from pytest_dlcheck.report.words import duration
 
 
 def facts(name: str, backend: str | None = "jax", *, timed: bool = False) -> Facts:
@@ -75,12 +76,18 @@ def watched(tests: list[Facts], per_test_s: float, cached: object = None) -> Fak
 
 class TestProgress:
     def test_says_what_how_far_and_how_long_still(self) -> None:
-        run = watched([facts(f"test_a[jax-{number}]") for number in range(4)], EVERY_S)
+        cached = {"test_it.py::test_a jax": EVERY_S}
+        run = watched([facts(f"test_a[jax-{number}]") for number in range(4)], EVERY_S, cached)
         assert run.lines == [
             f"1 of 4 tests (models.mlp, jax), about {3 * EVERY_S:g} s to go",
             f"2 of 4 tests (models.mlp, jax), about {2 * EVERY_S:g} s to go",
             f"3 of 4 tests (models.mlp, jax), about {EVERY_S:g} s to go",
         ]
+
+    def test_one_slow_test_does_not_make_all_of_its_kind_slow(self) -> None:
+        (first, *_) = watched([facts(f"test_a[jax-{number}]") for number in range(10)], EVERY_S).lines
+        seconds = (EVERY_S + PRIOR * FIRST_GUESS_S[False]) / (1 + PRIOR)
+        assert first.endswith(f"about {duration(round(9 * seconds / 5) * 5)} to go")
 
     def test_a_short_run_is_left_in_peace(self) -> None:
         assert watched([facts(f"test_a[jax-{number}]") for number in range(4)], EVERY_S / 5).lines == []
@@ -90,7 +97,7 @@ class TestProgress:
 
     def test_the_next_run_knows_how_long_things_take(self) -> None:
         kept = watched([facts("test_a[jax-1]"), facts("test_a[jax-2]")], 7.0).kept
-        assert kept == {CACHED: {"test_it.py::test_a jax": 7.0}}
+        assert kept == {CACHED: {"test_it.py::test_a jax": 7.0}}, "the mean that was seen"
         following = watched([facts("test_b"), facts("test_a[jax-1]")], EVERY_S, kept[CACHED])
         assert following.lines[0].endswith("about 5 s to go")
 

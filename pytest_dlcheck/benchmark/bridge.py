@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pytest_dlcheck.benchmark.client import MeasurementError, Stopwatch
 from pytest_dlcheck.benchmark.measurement import FIT, Measurement
 from pytest_dlcheck.devices import DeviceName
+from pytest_dlcheck.errors import DeviceMissing
 from pytest_dlcheck.run import VERDICTS, Verdicts
 
 if TYPE_CHECKING:
@@ -33,16 +35,27 @@ class Bridge:
             pytest.skip("timed tests run one at a time: with --dist other than 'load' there is nobody to do it; use -n or -n0")
         if run.stopwatch is None:
             run.stopwatch = Stopwatch(run.plan.kinds, run.plan.seed, quick=run.benchmarks_disabled)
+        found: Measurement | None = None
         try:
             found = run.stopwatch.measure(workload, self._backend, self._device)
+        except DeviceMissing as error:
+            missing, why = True, str(error)
         except MeasurementError as error:
-            pytest.fail(str(error), pytrace=False)
+            missing, why = False, str(error)
+        if found is None:  # outside of the except, whose error pytest would show beside the message
+            self._not_used()
+            (pytest.skip if missing else partial(pytest.fail, pytrace=False))(why)
         if side not in found.sides:
+            self._not_used()
             pytest.fail(f"workload {workload!r} has no loop written out (make_loop)", pytrace=False)
         said = self._item.stash.setdefault(VERDICTS, Verdicts())
         said.measurements.append({"side": side, **found.dump()})
         self._replay(found, side)
         return found
+
+    def _not_used(self) -> None:
+        # Else pytest-benchmark warns that its fixture was asked for in vain.
+        self._benchmark.skipped = True
 
     def _replay(self, found: Measurement, side: str) -> None:
         benchmark = self._benchmark

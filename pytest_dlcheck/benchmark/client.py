@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from pytest_dlcheck.benchmark.measurement import Measurement
 from pytest_dlcheck.devices import DeviceKind, DeviceName
-from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.errors import DeviceMissing, DlcheckError
 
 __all__ = ["MeasurementError", "Stopwatch"]
 
@@ -47,13 +47,16 @@ class Stopwatch:
         """The measurement of a workload; the same one when asked again.
 
         Raises:
-            MeasurementError: there is none, and the message says why.
+            DeviceMissing: the backend does not have the device.
+            MeasurementError: there is none for another reason, and the message says which.
         """
         key = (workload, backend, str(device))
         if key not in self._done:
-            if self._server is None or self._server.backend != backend or self._server.spent:
+            cpu_devices = device.index + 1 if device.kind == "cpu" else 1
+            server = self._server
+            if server is None or server.spent or (server.backend, server.cpu_devices) != (backend, cpu_devices):
                 self.close()
-                self._server = _Server(backend, self._kinds, device)
+                self._server = server = _Server(backend, self._kinds, cpu_devices)
             request = {
                 "workload": workload,
                 "device": str(device),
@@ -62,7 +65,7 @@ class Stopwatch:
                 "pairs": 2 if self._quick else 5,
                 "timeout": TIMEOUT_S,
             }
-            self._done[key] = self._server.ask(request)
+            self._done[key] = server.ask(request)
         return self._done[key]
 
     def close(self) -> None:
@@ -73,8 +76,9 @@ class Stopwatch:
 
 
 class _Server:
-    def __init__(self, backend: str, kinds: Mapping[str, DeviceKind], device: DeviceName) -> None:
+    def __init__(self, backend: str, kinds: Mapping[str, DeviceKind], cpu_devices: int) -> None:
         self.backend = backend
+        self.cpu_devices = cpu_devices
         self.spent = False
         # A thread of a linear-algebra library would make forking unsafe; the frameworks have threads of their own.
         environment = {**os.environ, "KERAS_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -91,17 +95,21 @@ class _Server:
         setup = {
             "backend": backend,
             "kinds": {kind.name: dict(kind.platforms) for kind in kinds.values()},
-            "cpu_devices": device.index + 1 if device.kind == "cpu" else 1,
+            "cpu_devices": cpu_devices,
         }
-        hello = self._exchange(setup, START_TIMEOUT_S)
-        self._forks = hello["forks"]
+        try:
+            self._forks = self._exchange(setup, START_TIMEOUT_S)["forks"]
+        except MeasurementError:
+            self.close()
+            raise
 
     def ask(self, request: dict[str, Any]) -> Measurement:
         if self._process.poll() is not None:
             self.spent = True
             raise MeasurementError(f"the measuring process of {self.backend} has died: {self._last_words()}")
-        answer = self._exchange(request, request["timeout"] + 30)
+        # Without forking it ends after one request, whatever comes of that.
         self.spent = not self._forks
+        answer = self._exchange(request, request["timeout"] + 30)
         return Measurement.load(answer["measurement"])
 
     def _exchange(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
@@ -127,6 +135,8 @@ class _Server:
             ) from None
         finally:
             watchdog.cancel()
+        if answer.get("missing"):
+            raise DeviceMissing(answer["error"])
         if "error" in answer:
             what = f"{request['workload']} on {self.backend}: " if "workload" in request else ""
             error = MeasurementError(what + answer["error"])

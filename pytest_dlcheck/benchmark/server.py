@@ -24,7 +24,7 @@ from typing import Any, TextIO
 from pytest_dlcheck.backends import create
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.devices import DeviceKind, DeviceName
-from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.errors import DeviceMissing, DlcheckError
 
 
 def _threads() -> int:
@@ -45,12 +45,21 @@ def _answer(request: dict[str, Any], backend: Backend) -> dict[str, Any]:
             request["seed"],
             Budget(request["seconds"], request["pairs"]),
         )
+    except DeviceMissing as error:
+        return {"error": str(error), "missing": True}
     except DlcheckError as error:
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever a workload raises belongs to whoever asked for it
         last = traceback.format_exc()
         return {"error": f"{type(error).__name__}: {error}", "traceback": last}
     return {"measurement": found.dump()}
+
+
+def _as_line(answer: dict[str, Any]) -> str:
+    try:
+        return json.dumps(answer)
+    except (TypeError, ValueError) as error:  # what a workload says of itself need not be text
+        return json.dumps({"error": f"the measurement cannot be sent on: {error}"})
 
 
 def _in_a_fork(request: dict[str, Any], backend: Backend) -> dict[str, Any]:
@@ -61,7 +70,7 @@ def _in_a_fork(request: dict[str, Any], backend: Backend) -> dict[str, Any]:
         try:
             os.close(reading)
             with os.fdopen(writing, "w") as pipe:
-                json.dump(_answer(request, backend), pipe)
+                pipe.write(_as_line(_answer(request, backend)))
             status = 0
         finally:
             # Not sys.exit: the server's own clean-up is not this process's to run, and frameworks may hang in theirs.
@@ -120,7 +129,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         answer = _in_a_fork(request, backend) if forks else _answer(request, backend)
-        print(json.dumps(answer), file=answers, flush=True)
+        print(_as_line(answer), file=answers, flush=True)
         if not forks:
             return
 

@@ -83,6 +83,17 @@ def resolve(name: str, backend: Backend, seed: int) -> Workload:
         raise DlcheckError(f"workload {name!r} cannot be loaded: {error}") from error
     if not isinstance(made, Workload):
         raise DlcheckError(f"workload {name!r} gave a {type(made).__name__}, not a pytest_dlcheck.benchmark.workload.Workload")
+    _validate(name, made)
+    return made
+
+
+def _validate(name: str, made: Workload) -> None:
+    for letter, array in (("x", made.x), ("y", made.y)):
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            raise DlcheckError(f"workload {name!r}: {letter} must be a NumPy array of samples, not a {type(array).__name__}")
+    if len(made.x) != len(made.y):
+        raise DlcheckError(f"workload {name!r} has {len(made.x)} inputs and {len(made.y)} targets")
+    if not isinstance(made.batch_size, int) or made.batch_size < 1:
+        raise DlcheckError(f"workload {name!r}: the batch size must be a positive integer, not {made.batch_size!r}")
     if len(made.x) < made.batch_size:
         raise DlcheckError(f"workload {name!r} has {len(made.x)} samples, less than its batch of {made.batch_size}")
-    return made
