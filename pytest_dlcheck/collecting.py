@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,6 @@ from pytest_dlcheck import backends
 from pytest_dlcheck.devices import DeviceName
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.items import Facts, applies, facts_of, matches
-from pytest_dlcheck.properties.verdict import PropertyFailed
-from pytest_dlcheck.register import known_issue
 from pytest_dlcheck.run import RUN, Run
 
 if TYPE_CHECKING:
@@ -70,8 +68,10 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.benchmark(**kwargs), append=False)
 
 
-def select(run: Run, items: list[pytest.Item]) -> None:
+def select(run: Run, items: list[pytest.Item]) -> bool:
     """Keeps the tests that were asked for and exist, and marks those that this process cannot run.
+
+    Returns whether any of them runs on a backend.
 
     Raises:
         DlcheckError: a marker is written wrongly, no subject matches, or a test needs a backend and there is none.
@@ -93,10 +93,10 @@ def select(run: Run, items: list[pytest.Item]) -> None:
     if dropped:
         run.config.hook.pytest_deselected(items=dropped)
         items[:] = kept
-    versions = {name: backends.versions(name) for name in run.plan.backends}
     for item in kept:
         _skip_where_impossible(run, item)
-        _expect_known_failure(item, versions)
+    _expect_known_failures([item for item in kept if item.stash[FACTS].backend and item.stash[FACTS].property])
+    return any(item.stash[FACTS].backend for item in kept)
 
 
 def _skip_where_impossible(run: Run, item: pytest.Item) -> None:
@@ -112,16 +112,21 @@ def _skip_where_impossible(run: Run, item: pytest.Item) -> None:
     )
 
 
-def _expect_known_failure(item: pytest.Item, versions: Mapping[str, Mapping[str, str]]) -> None:
-    """Marks a test that fails in what is installed, as the register says."""
-    facts = item.stash[FACTS]
-    if facts.property is None or facts.backend is None or facts.backend not in versions:
+def _expect_known_failures(items: Sequence[pytest.Item]) -> None:
+    """Marks the tests that fail in what is installed, as the register says."""
+    if not items:
         return
-    issue = known_issue(facts.subject, facts.property, facts.backend, versions[facts.backend])
-    if issue is not None:
-        item.stash[KNOWN_ISSUE] = issue.link
-        reason = f"{issue.reason} ({issue.distribution} {issue.versions}, {issue.link}, {issue.date})"
-        item.add_marker(pytest.mark.xfail(reason=reason, raises=PropertyFailed, strict=True))
+    from pytest_dlcheck.properties.verdict import PropertyFailed
+    from pytest_dlcheck.register import known_issue
+
+    versions = {name: backends.versions(name) for name in backends.BACKENDS}
+    for item in items:
+        facts = item.stash[FACTS]
+        issue = known_issue(facts.subject, facts.property, facts.backend, versions.get(facts.backend or "", {}))
+        if issue is not None:
+            item.stash[KNOWN_ISSUE] = issue.link
+            reason = f"{issue.reason} ({issue.distribution} {issue.versions}, {issue.link}, {issue.date})"
+            item.add_marker(pytest.mark.xfail(reason=reason, raises=PropertyFailed, strict=True))
 
 
 def tell_controller(session: pytest.Session) -> None:

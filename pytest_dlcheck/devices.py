@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from pytest_dlcheck.errors import DlcheckError
 
@@ -48,7 +49,7 @@ def kinds_by_name(added: Iterable[DeviceKind]) -> dict[str, DeviceKind]:
     return kinds
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class DeviceName:
     """One device: its kind and its index among those of its kind."""
 
@@ -77,8 +78,7 @@ class DeviceName:
         return f"{self.kind}:{self.index}"
 
 
-@dataclass(frozen=True)
-class Discovery:
+class Discovery(NamedTuple):
     """What one backend offers on this machine: the answer of a process that has imported it.
 
     `devices` holds per kind a description of each device, the first being index 0; `missing` says per kind why there is

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_dlcheck import probe
@@ -68,7 +67,7 @@ def examine(names: str | None, *, as_json: bool) -> int:
                 {
                     "schema": "dlcheck-doctor/1",
                     "machine": {**host, "why_no_gpu": why_no_gpu},
-                    "backends": [asdict(each) for each in found],
+                    "backends": [each._asdict() for each in found],
                     "advice": advice,
                 },
                 indent=1,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -25,8 +24,7 @@ MARKERS = (
 )
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """One test: what it checks, and where it runs. `backend` is None for a test that uses none of our fixtures."""
 
     nodeid: str
@@ -43,7 +41,7 @@ class Facts:
         return cls(nodeid, None, None, None, None, None, timed=False)
 
     def dump(self) -> tuple[Any, ...]:
-        return astuple(self)
+        return tuple(self)
 
     @classmethod
     def load(cls, values: Sequence[Any]) -> Facts:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_dlcheck.backends import BACKENDS, installed
 from pytest_dlcheck.devices import DeviceKind, DeviceName, Discovery, kinds_by_name
@@ -65,8 +64,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What this run is: resolved once, in the controller, and sent to every worker."""
 
     backends: tuple[str, ...]
@@ -78,7 +76,7 @@ class Plan:
     cpu_devices: int = 1
     chosen: bool = False
     """Whether the backends were asked for, rather than defaulted to."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = MappingProxyType({})
     """What `all` leaves out, with the reason."""
     require: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
@@ -88,7 +86,7 @@ class Plan:
 
     def dump(self) -> dict[str, Any]:
         """As plain values, for the way to a worker."""
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        values = self._asdict()
         values["left_out"] = dict(self.left_out)
         values["devices"] = {backend: [str(device) for device in devices] for backend, devices in self.devices.items()}
         values["kinds"] = {name: dict(kind.platforms) for name, kind in self.kinds.items()}

@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(fixtures, "dlcheck-fixtures")
-    startup.register_collector(config)
+    startup.register_collector(config, needed=False)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -80,9 +80,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     run = config.stash[RUN]
     try:
-        collecting.select(run, items)
+        ours = collecting.select(run, items)
     except DlcheckError as error:
         run.refuse(str(error))
+    else:
+        startup.register_collector(config, needed=ours)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from pytest_dlcheck.devices import DeviceKind, Discovery
 
@@ -57,7 +56,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     kinds = {name: DeviceKind(name, platforms) for name, platforms in request["kinds"].items()}
     discovery = create(request["backend"], kinds, request["cpu_devices"]).discover()
-    print(json.dumps(asdict(discovery)), file=answer, flush=True)
+    print(json.dumps(discovery._asdict()), file=answer, flush=True)
 
 
 if __name__ == "__main__":

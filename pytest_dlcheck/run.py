@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,42 +23,47 @@ __all__ = ["RUN", "Run", "Verdicts"]
 RUN = pytest.StashKey["Run"]()
 
 
-@dataclass
 class Verdicts:
     """What the properties of one test said, for the report; kept in the test's stash while it runs."""
 
-    outcome: str | None = None
-    messages: list[str] = field(default_factory=list)
-    measurements: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.outcome: str | None = None
+        self.messages: list[str] = []
+        self.measurements: list[dict[str, Any]] = []
 
 
 VERDICTS = pytest.StashKey[Verdicts]()
 
 
-@dataclass
 class Run:
-    """One session in one process: the only one, the controller of several workers, or a worker."""
+    """One session in one process: the only one, the controller of several workers, or a worker.
 
-    config: pytest.Config
-    plan: Plan
-    worker_backend: str | None = None
-    """In a worker, the backend that it was started for."""
-    channel: Any = None
-    """In a worker, the way to the controller beside xdist's own."""
-    workers: Sequence[str] = ()
-    """In a controller of several backends, the backend of each worker."""
-    facts: dict[Any, list[Facts]] = field(default_factory=dict)
-    """In a controller, what each worker said of its tests."""
-    scheduler: BackendScheduling | None = None
-    fatal: list[str] = field(default_factory=list)
-    """In a controller, what made a worker give up."""
-    collector: Collector | None = None
-    stopwatch: Stopwatch | None = None
-    benchmarks_disabled: bool = False
-    """Whether the user, and not our routing, switched pytest-benchmark off."""
-    timing_here: bool = False
-    """Whether this controller now runs the timed tests itself."""
-    _backends: dict[str, Backend] = field(default_factory=dict)
+    Args:
+        config: pytest's.
+        plan: what was asked for.
+        worker_backend: in a worker, the backend that it was started for.
+        channel: in a worker, the way to the controller beside xdist's own.
+    """
+
+    def __init__(self, config: pytest.Config, plan: Plan, *, worker_backend: str | None = None, channel: Any = None) -> None:
+        self.config = config
+        self.plan = plan
+        self.worker_backend = worker_backend
+        self.channel = channel
+        # In a controller of several backends, the backend of each worker.
+        self.workers: Sequence[str] = ()
+        # In a controller, what each worker said of its tests, and what made one give up.
+        self.facts: dict[Any, list[Facts]] = {}
+        self.fatal: list[str] = []
+        self.scheduler: BackendScheduling | None = None
+        # Where results arrive, who keeps them.
+        self.collector: Collector | None = None
+        self.stopwatch: Stopwatch | None = None
+        # Whether the user, and not our routing, switched pytest-benchmark off.
+        self.benchmarks_disabled = False
+        # Whether this controller now runs the timed tests itself.
+        self.timing_here = False
+        self._backends: dict[str, Backend] = {}
 
     @property
     def is_worker(self) -> bool:

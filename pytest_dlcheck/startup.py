@@ -118,10 +118,17 @@ def configure_worker(node: WorkerController) -> None:
     node.workerinput[CHANNEL_KEY] = channel
 
 
-def register_collector(config: pytest.Config) -> None:
-    """Lets the one process that sees every result keep them."""
+def register_collector(config: pytest.Config, *, needed: bool) -> None:
+    """Lets the one process that sees every result keep them, once some of ours may come.
+
+    Args:
+        config: pytest's.
+        needed: whether there are tests of ours; what the options or the workers say counts too.
+    """
     run = config.stash.get(RUN, None)
-    if run is None or run.is_worker or config.option.collectonly:
+    if run is None or run.is_worker or run.collector is not None or config.option.collectonly:
+        return
+    if not (needed or run.plan.chosen or run.plan.report or run.is_controller):
         return
     from pytest_dlcheck.report.collect import Collector
 
