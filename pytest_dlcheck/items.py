@@ -34,6 +34,8 @@ class Facts(NamedTuple):
     property: str | None
     api: str | None
     timed: bool
+    path: str = ""
+    """Of the file that it stands in; what a test's id says of that depends on how pytest was called."""
 
     @classmethod
     def plain(cls, nodeid: str) -> Facts:
@@ -92,6 +94,7 @@ def facts_of(item: pytest.Item) -> Facts:
         property=_marker_text(item, "dl_property"),
         api=subject.kwargs.get("api") if subject is not None else None,
         timed="throughput" in fixtures,
+        path=str(item.path),
     )
 
 

@@ -40,10 +40,16 @@ def run_timed(session: pytest.Session) -> None:
     timed, collected = run.scheduler.timed, run.scheduler.collected
     if timed:
         run.timing_here = True
-        files = dict.fromkeys(nodeid.split("::")[0] for nodeid in timed)
+        places = {(facts.path, _within_file(nodeid)): nodeid for nodeid, facts in timed.items()}
         with _quietly(session.config):
-            items = session.perform_collect([str(session.config.rootpath / file) for file in files])
-        items = [item for item in items if item.nodeid in timed]
+            found = session.perform_collect(list(dict.fromkeys(facts.path for facts in timed.values())))
+        items = []
+        for item in found:
+            nodeid = places.get((str(item.path), _within_file(item.nodeid)))
+            if nodeid is not None:
+                # Collected by path it may have another id than by package (--pyargs), and the workers' is the known one.
+                item._nodeid = nodeid  # type: ignore[attr-defined]  # noqa: SLF001
+                items.append(item)
         session.testscollected = collected
         run.say(f"{len(items)} timed tests now, one at a time, each in a process of its own")
         for index, item in enumerate(items):
@@ -55,6 +61,10 @@ def run_timed(session: pytest.Session) -> None:
                 raise session.Interrupted(session.shouldstop)
     # xdist knows only what the last worker said; without this, a run of timed tests alone would count as empty.
     session.testscollected = collected
+
+
+def _within_file(nodeid: str) -> str:
+    return nodeid.partition("::")[2]
 
 
 @contextlib.contextmanager

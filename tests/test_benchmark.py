@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
@@ -592,3 +593,17 @@ class TestPytestBenchmark:
     def test_skip_leaves_the_timed_out(self, recorded: Runs) -> None:
         recorded("--dl-backend=torch", "--benchmark-skip").assert_outcomes(passed=1, skipped=2)
         assert self.asked(recorded) == []
+
+    def test_of_an_installed_package_run_beside_workers(self, recorded: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is collected by a package's name has ids that name no file from where pytest was started."""
+        package = recorded.pytester.mkpydir("installed")
+        (package / "test_timed.py").write_text(dedent(TIMED))
+        (package / "conftest.py").write_text(dedent(RECORDED))
+        monkeypatch.setenv("PYTHONPATH", str(recorded.pytester.path), prepend=os.pathsep)
+        elsewhere = recorded.pytester.mkdir("elsewhere")
+        monkeypatch.chdir(elsewhere)
+        (elsewhere / "pytest.ini").write_text("[pytest]\n")
+        result = recorded("--pyargs", "installed", "--dl-backend=torch", "-n1", "-v", "--junitxml=out.xml")
+        result.assert_outcomes(passed=3)
+        said = (elsewhere / "asked.txt").read_text().splitlines()
+        assert said == [f"{ASKED} whole"] * 2 + ["closed"]

@@ -100,9 +100,7 @@ def matrix(report: Report) -> Matrix:
         return cells[-1]
 
     subjects = {
-        subject: [
-            Row(column, [cell(found.get(name, [])) for name in properties]) for column, found in grouped[subject].items()
-        ]
+        subject: [Row(column, [cell(found.get(name, [])) for name in properties]) for column, found in grouped[subject].items()]
         for subject in dict.fromkeys(result["subject"] for result in report["results"])
     }
     return Matrix(properties, subjects, cells)
@@ -190,6 +188,7 @@ class Speed:
 
 def speeds(report: Report) -> list[Speed]:
     """One entry per subject, backend and device that `fit` was timed for, subject by subject."""
+
     def key(each: Mapping[str, Any]) -> tuple[Any, ...]:
         return each["subject"], each["workload"], each["backend"], each["device"]
 
