@@ -22,16 +22,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 
 
+def need(*modules: str) -> None:
+    """Skips a test that needs frameworks which are not installed."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}, not installed here")
+
+
 @pytest.fixture
 def needs() -> Callable[..., None]:
-    """Skips a test that needs frameworks which are not installed."""
-
-    def needs(*modules: str) -> None:
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        if missing:
-            pytest.skip(f"needs {', '.join(missing)}, not installed here")
-
-    return needs
+    return need
 
 
 class Runs:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Runs
+from conftest import Runs, need
 from pytest_dlcheck import backends, probe
 from pytest_dlcheck.devices import DeviceKind, DeviceName, Discovery, kinds_by_name
 from pytest_dlcheck.errors import DeviceMismatch, DeviceMissing, DlcheckError
@@ -418,6 +418,7 @@ class TestFixtures:
 
 
 def test_the_numpy_backend_knows_its_arrays() -> None:
+    need("keras")
     backend = backends.create("numpy", KINDS)
     assert backend.places([np.ones(2), np.float32(1)]) == ("cpu:0",)
     with pytest.raises(DeviceMissing, match="numpy finds no gpu"):

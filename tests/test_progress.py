@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from conftest import need
 from pytest_dlcheck.items import Facts
 from pytest_dlcheck.progress import CACHED, EVERY_S, FIRST_GUESS_S, PRIOR, Progress, kind_of, remaining_seconds
 from pytest_dlcheck.report.words import duration
@@ -106,6 +107,7 @@ class TestProgress:
 
 
 def test_a_line_stands_on_a_line_of_its_own(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("keras")
     monkeypatch.setattr("pytest_dlcheck.progress.EVERY_S", 0.0)
     pytester.makepyfile("""
         import pytest

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from conftest import need
 from pytest_dlcheck.backends import BACKENDS, DISTRIBUTIONS
 from pytest_dlcheck.register import REGISTER, KnownIssue, known_issue
 
@@ -55,6 +56,7 @@ def test_keras_3_1_averages_batches_and_keras_3_2_samples() -> None:
 
 def run_as(pytester: pytest.Pytester, keras: str, body: str) -> tuple[pytest.RunResult, dict[str, Any]]:
     """Runs one test of a registered subject as if that Keras were installed; gives its result in the report too."""
+    need("keras")
     pytester.makeconftest(f"""
         from pytest_dlcheck import backends
         backends.versions = lambda name: {{"keras": "{keras}"}}

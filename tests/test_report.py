@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Runs
+from conftest import Runs, need
 from pytest_dlcheck.devices import DeviceName
 from pytest_dlcheck.items import Facts
 from pytest_dlcheck.options import Plan
@@ -729,6 +729,7 @@ def test_what_is_no_verdict_is_refused() -> None:
 
 def judged(pytester: pytest.Pytester, source: str) -> tuple[pytest.RunResult, dict[str, dict[str, Any]]]:
     """Runs tests on the numpy backend; gives their results by the test's name."""
+    need("keras")
     pytester.makepyfile("from pytest_dlcheck.properties.verdict import Verdict\nimport pytest\n" + dedent(source))
     result = pytester.runpytest_subprocess("--dl-backend", "numpy", "--dl-report", "report", "-p", "no:cacheprovider")
     made = json.loads((pytester.path / "report" / "report.json").read_text())

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import pytest_dlcheck
-from conftest import Runs, python
+from conftest import Runs, need, python
 
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 HEAVY = FRAMEWORKS | {"numpy", "hypothesis", "scipy", "sklearn", "plotly", "jinja2", "rich"}
@@ -58,6 +58,7 @@ def test_a_start_imports_nothing_heavy(watched: Runs, arguments: tuple[str, ...]
 
 def test_naming_a_backend_imports_none(watched: Runs) -> None:
     """It is a test that asks for a backend which imports it."""
+    need("keras")
     backend, modules = seen_by(watched, "--dl-backend=numpy", "-q")["controller"]
     assert backend == "numpy"
     assert HEAVY & modules == set()
