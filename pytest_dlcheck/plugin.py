@@ -136,7 +136,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     running.finish(session)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None, None, None]:
+    # The outermost, so that our lines come after the tables of others, where a reader looks first.
+    yield
     running.summarize(config.stash[RUN], terminalreporter)
 
 
