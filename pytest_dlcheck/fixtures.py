@@ -173,8 +173,10 @@ def dl_judge(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     """Takes a property's verdict: into the report, and, unless it is a harmless one, as the test's failure."""
 
     def judge(verdict: Verdict) -> None:
-        from pytest_dlcheck.properties.verdict import HARMLESS, PASS, PropertyFailed
+        from pytest_dlcheck.properties.verdict import HARMLESS, PASS, RESERVED, PropertyFailed
 
+        if verdict.outcome in RESERVED:
+            raise ValueError(f"{verdict.outcome!r} is not for a property to say")
         said = request.node.stash.setdefault(VERDICTS, Verdicts())
         said.messages.append(verdict.message)
         if verdict.outcome != PASS:

@@ -61,8 +61,6 @@ class Run:
         self.stopwatch: Stopwatch | None = None
         # Whether the user, and not our routing, switched pytest-benchmark off.
         self.benchmarks_disabled = False
-        # Whether this controller now runs the timed tests itself.
-        self.timing_here = False
         self._backends: dict[str, Backend] = {}
 
     @property

@@ -39,7 +39,6 @@ def run_timed(session: pytest.Session) -> None:
         return
     timed, collected = run.scheduler.timed, run.scheduler.collected
     if timed:
-        run.timing_here = True
         places = {(facts.path, _within_file(nodeid)): nodeid for nodeid, facts in timed.items()}
         with _quietly(session.config):
             found = session.perform_collect(list(dict.fromkeys(facts.path for facts in timed.values())))

@@ -36,6 +36,7 @@ Array = NDArray[Any]
 # One sample at a time, and a size that leaves a short last batch (of one: every further shape is compiled anew).
 SCORED_SAMPLES = 25
 SCORED_BATCHES = (1, 8)
+# A forward pass over them follows every epoch; the level is then read off all that is held out.
 VALIDATED_SAMPLES = 128
 PROBED_SAMPLES = 16
 LOOP_STEPS = 3

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FAIL", "HARMLESS", "IMPRECISE", "PASS", "VERDICTS", "PropertyFailed", "Verdict", "failed", "passed"]
+__all__ = [
+    "FAIL",
+    "HARMLESS",
+    "IMPRECISE",
+    "PASS",
+    "RESERVED",
+    "VERDICTS",
+    "PropertyFailed",
+    "Verdict",
+    "failed",
+    "passed",
+]
 
 PASS = "pass"  # noqa: S105 - a verdict
 FAIL = "fail"
@@ -29,6 +40,9 @@ VERDICTS = (
 
 HARMLESS = (PASS, "skip", "known", "unsupported", "kink")
 """Verdicts that do not fail a run."""
+
+RESERVED = ("skip", "known", "fixed", "broken")
+"""What follows from marks, the register and pytest: a property that could say it would go around them."""
 
 
 @dataclass(frozen=True)
