@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from conftest import Runs, python
 from pytest_dlcheck.backends import installed
 from pytest_dlcheck.benchmark import client, measure
-from pytest_dlcheck.benchmark.client import MeasurementError, Stopwatch
+from pytest_dlcheck.benchmark.client import LOOK, MeasurementError, Stopwatch
 from pytest_dlcheck.benchmark.measurement import FIT, LOOP, Measurement, Side
 from pytest_dlcheck.benchmark.replay import ReplayClock
 from pytest_dlcheck.devices import DeviceName, kinds_by_name
@@ -405,7 +405,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopwatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        stopwatch = Stopwatch(KINDS, 0, quick=True)
+        stopwatch = Stopwatch(KINDS, 0, LOOK)
         yield stopwatch
         stopwatch.close()
 

@@ -80,9 +80,18 @@ def test_digits_keep_their_shape_and_range(no_mnist: None) -> None:
     assert found.x_train.max() == 1
     # Divided by 255, as the tutorials do, they come from integers.
     np.testing.assert_allclose(found.x_train * 255, np.rint(found.x_train * 255), atol=1e-4)
-    assert len(found.x_train) + len(found.x_test) == 1797
+    assert (len(found.x_train), len(found.x_test)) == (896, 896)
     assert "MNIST is not in Keras's cache" in found.description
     np.testing.assert_array_equal(found.y_train.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("spec", DOCUMENTED, ids=lambda spec: spec.name)
+def test_an_epoch_is_of_whole_batches_of_samples_that_are_not_held_out(spec: ModelSpec, no_mnist: None) -> None:
+    found = data.load(spec, 0)
+    assert len(found.x_train) % spec.batch_size == 0
+    if spec.data != "line":  # whose points are drawn, not shared out
+        seen = {row.tobytes() for row in found.x_train}
+        assert not any(row.tobytes() in seen for row in found.x_test[:50])
 
 
 def test_the_table_is_scaled_by_what_is_trained_on(no_mnist: None) -> None:
@@ -117,10 +126,10 @@ def mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_mnist_itself_is_taken_where_keras_has_it(mnist: Path) -> None:
     found = data.load(by_name("mnist_cnn1"), 0)
-    assert found.description == "MNIST from Keras's cache: 900 of 2,000 images, 900 of 1,000 held out"
-    assert found.x_train.shape == (900, 28, 28, 1)
+    assert found.description == "MNIST from Keras's cache: 896 of 2,000 images, 896 of 1,000 held out"
+    assert found.x_train.shape == (896, 28, 28, 1)
     assert found.y_test.dtype == np.int64
-    assert data.load(by_name("mnist_mlp"), 0).x_train.shape == (900, 784)
+    assert data.load(by_name("mnist_mlp"), 0).x_train.shape == (896, 784)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut off"])

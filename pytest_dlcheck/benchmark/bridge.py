@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlcheck.benchmark.client import MeasurementError, Stopwatch
+from pytest_dlcheck.benchmark.client import LOOK, THOROUGH, USUAL, MeasurementError, Stopwatch
 from pytest_dlcheck.benchmark.measurement import FIT, Measurement
 from pytest_dlcheck.devices import DeviceName
 from pytest_dlcheck.errors import DeviceMissing
@@ -34,7 +34,8 @@ class Bridge:
         if run.is_worker:
             pytest.skip("timed tests run one at a time: with --dist other than 'load' there is nobody to do it; use -n or -n0")
         if run.stopwatch is None:
-            run.stopwatch = Stopwatch(run.plan.kinds, run.plan.seed, quick=run.benchmarks_disabled)
+            usual = THOROUGH if run.plan.profile == "nightly" else USUAL
+            run.stopwatch = Stopwatch(run.plan.kinds, run.plan.seed, LOOK if run.benchmarks_disabled else usual)
         found: Measurement | None = None
         try:
             found = run.stopwatch.measure(workload, self._backend, self._device)

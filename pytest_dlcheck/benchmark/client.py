@@ -10,15 +10,14 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pytest_dlcheck.benchmark.measurement import Measurement
 from pytest_dlcheck.devices import DeviceKind, DeviceName
 from pytest_dlcheck.errors import DeviceMissing, DlcheckError
 
-__all__ = ["MeasurementError", "Stopwatch"]
+__all__ = ["LOOK", "THOROUGH", "USUAL", "Effort", "MeasurementError", "Stopwatch"]
 
-STEADY_S = 1.0
 START_TIMEOUT_S = 180
 TIMEOUT_S = 300
 
@@ -27,19 +26,32 @@ class MeasurementError(DlcheckError):
     """A workload could not be measured."""
 
 
+class Effort(NamedTuple):
+    """How long the steady part of a measurement takes: at least so many pairs of blocks, for at least so many seconds."""
+
+    pairs: int
+    seconds: float
+
+
+LOOK = Effort(2, 0.0)
+"""To see that a workload runs, not how fast."""
+USUAL = Effort(3, 0.5)
+THOROUGH = Effort(5, 1.0)
+
+
 class Stopwatch:
     """Measures workloads, each once, one after the other; keeps at most one measuring process, of one backend.
 
     Args:
         kinds: the kinds of device of the run.
         seed: of the run.
-        quick: one block of each side instead of several: to see that the workload runs, not how fast.
+        effort: how long to measure each.
     """
 
-    def __init__(self, kinds: Mapping[str, DeviceKind], seed: int, *, quick: bool = False) -> None:
+    def __init__(self, kinds: Mapping[str, DeviceKind], seed: int, effort: Effort = USUAL) -> None:
         self._kinds = kinds
         self._seed = seed
-        self._quick = quick
+        self._effort = effort
         self._server: _Server | None = None
         self._done: dict[tuple[str, str, str], Measurement] = {}
 
@@ -61,8 +73,8 @@ class Stopwatch:
                 "workload": workload,
                 "device": str(device),
                 "seed": self._seed,
-                "seconds": 0.0 if self._quick else STEADY_S,
-                "pairs": 2 if self._quick else 5,
+                "seconds": self._effort.seconds,
+                "pairs": self._effort.pairs,
                 "timeout": TIMEOUT_S,
             }
             self._done[key] = server.ask(request)

@@ -29,13 +29,12 @@ BLOCK_S = 0.1
 FEWEST_STEPS = 2
 LEAST_GROWTH, MOST_GROWTH = 3, 9
 MOST_STEPS = 500
-FEWEST_PAIRS = 5
 
 
 class Budget:
     """How long the steady part may take, and how many blocks there are in any case."""
 
-    def __init__(self, seconds: float, pairs: int = FEWEST_PAIRS) -> None:
+    def __init__(self, seconds: float, pairs: int) -> None:
         self.seconds = seconds
         self.pairs = pairs
 

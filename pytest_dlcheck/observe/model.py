@@ -186,29 +186,37 @@ class ModelObserver:
     def repeat(self) -> Repeat:
         first_model, _, first = self._started
         first_weights = self._weights(first_model)
+        second, second_weights = self._begun_again[1:]
         other_initial = self._weights(self._fresh(self.seed + 1))
-        second_model = self._fresh()
-        second, _ = self._begin(second_model)
-        return Repeat(
-            tuple(first),
-            tuple(second),
-            first_weights,
-            self._weights(second_model),
-            self._weights(self._initial),
-            other_initial,
-        )
+        return Repeat(tuple(first), tuple(second), first_weights, second_weights, self._weights(self._initial), other_initial)
+
+    @cached_property
+    def _begun_again(self) -> tuple[Any, list[float], tuple[Array, ...]]:
+        """A second model's first steps: their losses, the weights after them, and the model, put back to where it began.
+
+        Put back and not built once more, since each model compiles its training step anew.
+        """
+        model = self._fresh()
+        model.optimizer.build(model.trainable_variables)
+        variables = [*model.weights, *self._optimizer_variables(model)]
+        before = [self.backend.to_numpy(variable) for variable in variables]
+        losses, _ = self._begin(model)
+        weights = self._weights(model)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        return model, losses, weights
 
     @cached_property
     def _trained(self) -> tuple[Any, Training]:
         """The documented training run, and what became of its model."""
-        model, data = self._fresh(), self.data
+        model, data = self._begun_again[0], self.data
         held_out = data.x_test[:VALIDATED_SAMPLES], data.y_test[:VALIDATED_SAMPLES]
         options = {"validation_data": held_out} if self.spec.validated else {}
         history = self._fit(model, data.x_train, data.y_train, epochs=self.epochs, **options).history
         return model, Training(
             tuple(float(loss) for loss in history["loss"]),
             -(-len(data.x_train) // self.spec.batch_size),
-            np.asarray(model.predict(data.x_test, batch_size=len(data.x_test), verbose=0)),
+            np.asarray(model.predict(data.x_test, batch_size=SCORED_BATCHES[-1], verbose=0)),
             data.y_test,
         )
 
@@ -260,10 +268,13 @@ class ModelObserver:
             self._weights(loaded),
         )
 
-    def _optimizer(self, model: Any) -> tuple[Array, ...]:
+    def _optimizer_variables(self, model: Any) -> list[Any]:
         variables = model.optimizer.variables
         # A property in Keras 3, a method in Keras 2.
-        return tuple(self.backend.to_numpy(variable) for variable in (variables() if callable(variables) else variables))
+        return list(variables() if callable(variables) else variables)
+
+    def _optimizer(self, model: Any) -> tuple[Array, ...]:
+        return tuple(self.backend.to_numpy(variable) for variable in self._optimizer_variables(model))
 
     @cached_property
     def functional(self) -> Functional:
