@@ -29,10 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor.add_argument(
         "--backend", metavar="NAMES", default=None, help="only these, separated by commas (default: all that there are)"
     )
+    replay = commands.add_parser(
+        "replay",
+        help="runs a stored case again",
+        description="Runs a case from a report's folder `cases`; says what each property makes of it. Status 1 if one fails.",
+    )
+    replay.add_argument("case", help="the JSON file")
+    replay.add_argument("--backend", default=None, help="on which backend (default: the one that it was stored for)")
+    replay.add_argument("--device", default=None, help="on which device (default: the one that it was stored for)")
     options = parser.parse_args(arguments)
-    from pytest_dlcheck.doctor import examine
-
     try:
+        if options.command == "replay":
+            from pytest_dlcheck.replay import replay as run_again
+
+            return run_again(options.case, options.backend, options.device)
+        from pytest_dlcheck.doctor import examine
+
         return examine(options.backend, as_json=options.json)
     except DlcheckError as error:
         print(f"dlcheck: error: {error}", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dlcheck.collecting import FACTS
 from pytest_dlcheck.devices import DeviceName
 from pytest_dlcheck.errors import BackendError, DeviceMissing
 from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
@@ -18,6 +19,7 @@ from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.benchmark.measurement import Measurement
+    from pytest_dlcheck.checking import Finding
     from pytest_dlcheck.properties.verdict import Verdict
 
 
@@ -168,6 +170,20 @@ def dl_profile(_dl_run: Run) -> str:
     return _dl_run.plan.profile
 
 
+@pytest.fixture(scope="session")
+def dl_share_s(request: pytest.FixtureRequest, _dl_run: Run) -> float | None:
+    """One test's share of `--dl-budget` in seconds: the budget spread evenly over the tests that ask for a share."""
+    budget = _dl_run.plan.budget_s
+    if budget is None:
+        return None
+    backend = _dl_run.current_backend
+    sharing = sum(
+        "dl_share_s" in getattr(item, "fixturenames", ()) and item.stash[FACTS].backend in (backend, None)
+        for item in request.session.items
+    )
+    return budget / max(1, sharing)
+
+
 @pytest.fixture
 def dl_judge(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     """Takes a property's verdict: into the report, and, unless it is a harmless one, as the test's failure."""
@@ -185,6 +201,26 @@ def dl_judge(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
             raise PropertyFailed(verdict)
 
     return judge
+
+
+@pytest.fixture
+def dl_findings(request: pytest.FixtureRequest) -> Callable[[list[Finding]], None]:
+    """Takes what became of several properties in one test: each into the report, and those that do not hold as its failure."""
+
+    def report(findings: list[Finding]) -> None:
+        from pytest_dlcheck.properties.verdict import PropertiesFailed
+
+        said = request.node.stash.setdefault(VERDICTS, Verdicts())
+        said.findings += [finding.dump() for finding in findings]
+        if not findings:
+            pytest.fail("no property judged any case", pytrace=False)
+        bad = [finding for finding in findings if not finding.is_harmless()]
+        if bad:
+            raise PropertiesFailed(
+                "\n\n".join(f"{each.property} [{each.dtype}, {each.mode}] {each.verdict}: {each.message}" for each in bad)
+            )
+
+    return report
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "add_options", "asked_backends", "install_hint", "plan_run"]
 
 LARGEST_SEED = 2**31 - 1
-PROFILES = ("default", "nightly")
+PROFILES = ("smoke", "default", "nightly")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -40,6 +41,12 @@ def add_options(parser: pytest.Parser) -> None:
         ("require", "NAMES", "Backends and devices whose absence is an error instead of a skip, separated by commas."),
         ("seed", "N", "Where everything random comes from: an integer, or 'random'. Default: 0."),
         ("report", "DIR", "Write report.json, index.html and summary.md there."),
+        (
+            "budget",
+            "TIME",
+            "How long drawing cases may take, spread over the subjects: 90s, 10m, 2h. What is cut is said in the report. "
+            "Default: as long as the profile takes.",
+        ),
         ("cpu-devices", "N", "Let the CPU appear as N devices (tensorflow, jax), for tests of several. Default: 1."),
     )
     group.addoption(
@@ -47,7 +54,8 @@ def add_options(parser: pytest.Parser) -> None:
         dest="dl_profile",
         choices=PROFILES,
         default=None,
-        help="How much is run: 'nightly' trains the documented models for as long as the tutorials do. Default: default.",
+        help="How much is run. 'smoke' draws few cases, 'nightly' many, and trains the documented models for as long "
+        "as the tutorials do. Default: default.",
     )
     parser.addini("dl_profile", help="The same as --dl-profile.", default=None)
     for name, metavar, text in options:
@@ -73,6 +81,8 @@ class Plan(NamedTuple):
     kinds: Mapping[str, DeviceKind]
     seed: int
     profile: str = "default"
+    budget_s: float | None = None
+    """Seconds in which cases are drawn, on each backend; None for no limit."""
     cpu_devices: int = 1
     chosen: bool = False
     """Whether the backends were asked for, rather than defaulted to."""
@@ -268,6 +278,13 @@ def _seed(text: str) -> int:
     return _integer(text, "--dl-seed", 0, LARGEST_SEED)
 
 
+def _budget(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if match is None or not float(match[1]):
+        raise DlcheckError(f"--dl-budget: {text!r} is no time; write 90s, 10m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
 def _profile(name: str) -> str:
     if name not in PROFILES:
         raise DlcheckError(f"--dl-profile: unknown profile {name!r}; there are {', '.join(PROFILES)}")
@@ -308,6 +325,7 @@ def plan_run(config: pytest.Config) -> Plan:
         kinds=kinds,
         seed=_seed(_value(config, "dl_seed") or "0"),
         profile=_profile(_value(config, "dl_profile") or "default"),
+        budget_s=_budget(budget) if (budget := _value(config, "dl_budget")) else None,
         cpu_devices=cpu_devices,
         chosen=asked is not None,
         left_out=left_out,

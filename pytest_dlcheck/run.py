@@ -30,6 +30,7 @@ class Verdicts:
         self.outcome: str | None = None
         self.messages: list[str] = []
         self.measurements: list[dict[str, Any]] = []
+        self.findings: list[dict[str, Any]] = []
 
 
 VERDICTS = pytest.StashKey[Verdicts]()

@@ -103,6 +103,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         "outcome": said.outcome,
         "messages": said.messages,
         "measurements": said.measurements if report.when == "call" else [],
+        "findings": said.findings if report.when == "call" else [],
         "known_issue": item.stash.get(KNOWN_ISSUE, None),
     }
     if report.failed and call.when == "call":

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNIT_ROUNDOFF", "Bounded", "Rounding", "from_moved_starts", "propagated"]
+__all__ = ["UNIT_ROUNDOFF", "Bounded", "Rounding", "from_moved_starts", "perturbed", "propagated", "unreferenced"]
 
 Array = NDArray[np.float64]
 
@@ -109,3 +109,48 @@ def from_moved_starts(value: Array, moved: Array, *, unit_roundoff: float, scale
         + SMALLEST_NORMAL
     )
     return Bounded(value, tolerance, "16 times what its start, moved by 2 units of roundoff, changes")
+
+
+def perturbed(
+    function: Callable[[Callable[[Array], Array]], Array], *, unit_roundoff: float, scale: float = 0.0, seed: int = 0
+) -> Bounded:
+    """TP: the value of a reference in float64, and what rounding of its inputs by two units may do to it.
+
+    With y the value and m the largest change of y, entry by entry, over six random relative changes of +-2u of everything
+    that goes in:
+
+        tolerance = 16 m + 16 rms(m) + 4 u |y| + 16 u max(max |y|, scale) + 1.2e-38
+
+    Args:
+        function: runs the reference; what it is given moves an array, and must be applied to every input and weight.
+        unit_roundoff: of the dtype that the computation under test ran in.
+        scale: 1 for gates and probabilities.
+        seed: of the signs.
+    """
+    y = np.asarray(function(lambda array: array), dtype=np.float64)
+    rng = np.random.default_rng(seed)
+
+    def move(array: Array) -> Array:
+        return np.asarray(array * (1 + 2 * unit_roundoff * rng.choice((-1.0, 1.0), size=np.shape(array))))
+
+    change = np.zeros_like(y)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        for _ in range(RUNS):
+            moved = np.abs(np.asarray(function(move), dtype=np.float64) - y)
+            np.maximum(change, np.where(np.isfinite(moved), moved, 0), out=change)
+    finite = np.where(np.isfinite(y), np.abs(y), 0)
+    rms = float(np.sqrt(np.mean(np.square(change)))) if change.size else 0.0
+    largest = max(float(np.max(finite, initial=0.0)), scale)
+    tolerance = 16 * change + 16 * rms + 4 * unit_roundoff * finite + 16 * unit_roundoff * largest + SMALLEST_NORMAL
+    return Bounded(y, tolerance, "16 times what inputs and weights, moved by 2 units of roundoff, change")
+
+
+def unreferenced(value: Array, *, unit_roundoff: float, scale: float = 0.0) -> Bounded:
+    """Between two computations of one thing for which there is no reference: 64 units of roundoff of the largest value.
+
+    A bound for sums of up to 64 terms of the outputs' size; what cancels more needs a reference.
+    """
+    finite = np.where(np.isfinite(value), np.abs(value), 0)
+    largest = max(float(np.max(finite, initial=0.0)), scale)
+    tolerance = 64 * unit_roundoff * (finite + largest) + SMALLEST_NORMAL
+    return Bounded(np.asarray(value, dtype=np.float64), tolerance, "64 units of roundoff of the largest value")

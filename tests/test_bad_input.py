@@ -218,3 +218,11 @@ def test_a_report_that_cannot_be_written_any_more(three: Runs) -> None:
     result = three("--dl-backend=jax", "--dl-report=out")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(["ERROR: dlcheck: the report could not be written to *"])
+
+
+@pytest.mark.parametrize("text", ["soon", "-3s", "0", "1d", "s"])
+def test_a_budget_that_is_no_time(runs: Runs, text: str) -> None:
+    runs.fake_backends("numpy")
+    result = runs(f"--dl-budget={text}", "--dl-backend", "numpy")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --dl-budget: '{text}' is no time; write 90s, 10m or 2h"])

@@ -11,20 +11,109 @@ from packaging.specifiers import SpecifierSet
 
 from conftest import need
 from pytest_dlcheck.backends import BACKENDS, DISTRIBUTIONS
-from pytest_dlcheck.register import REGISTER, KnownIssue, known_issue
+from pytest_dlcheck.cases.case import Case, loads
+from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.known_issues import KnownIssue, holds, known_issue, known_issues, load, parse
 
-ISSUE = KnownIssue("layers.*", "gradients", "keras", ">=3.1,<3.4", ("jax",), "it is off", "https://example.org/1", "2026-01-02")
+REGISTER = load()
+AVERAGES = next(issue for issue in REGISTER if issue.id == "evaluate-averages-batches")
+ISSUE = KnownIssue(
+    "gradients-are-off",
+    "layers.*",
+    "gradients",
+    {"keras": ">=3.1,<3.4"},
+    "it is off",
+    "https://example.org/1",
+    "2026-01-02",
+    backends=("jax",),
+)
 
 
-@pytest.mark.parametrize("issue", REGISTER, ids=lambda issue: f"{issue.subject} {issue.property}")
+@pytest.mark.parametrize("issue", REGISTER, ids=lambda issue: issue.id)
 def test_an_entry_is_complete(issue: KnownIssue) -> None:
-    assert issue.link.startswith("https://")
+    assert issue.link.startswith(("https://", "docs/discrepancies.md#"))
     assert issue.reason
     assert dt.date.fromisoformat(issue.date) <= dt.datetime.now(dt.timezone.utc).date()
     assert set(issue.backends) <= set(BACKENDS)
-    assert issue.distribution in {"keras", "numpy", *(name for names in DISTRIBUTIONS.values() for name in names)}
+    assert set(issue.versions) <= {"keras", "numpy", *(name for names in DISTRIBUTIONS.values() for name in names)}
     # An open end would still expect the failure in versions that nobody has tried.
-    assert any(each.operator in ("<", "<=", "==") for each in SpecifierSet(issue.versions))
+    for versions in issue.versions.values():
+        assert any(each.operator in ("<", "<=", "==") for each in SpecifierSet(versions))
+    if issue.case:
+        assert isinstance(loads(issue.case), Case)
+
+
+ENTRY = """
+[[issue]]
+id = "one"
+subject = "keras.layers.Dense"
+property = "config"
+versions = { keras = "==3.15.1" }
+reason = "it is off"
+link = "https://example.org/1"
+date = "2026-01-02"
+"""
+
+
+def test_entries_are_read_from_toml() -> None:
+    (issue,) = parse(ENTRY + 'where = "units > 2"\nbackends = ["jax"]\n')
+    assert (issue.id, issue.versions, issue.where, list(issue.backends)) == ("one", {"keras": "==3.15.1"}, "units > 2", ["jax"])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[[issue]\n", "not readable as TOML"),
+        ('[[issue]]\nid = "one"\n', "one: missing 6 required positional arguments"),
+        (ENTRY + 'colour = "red"\n', "one: got an unexpected keyword argument 'colour'"),
+        (ENTRY.replace("==3.15.1", "~3"), "one: Invalid specifier"),
+        (ENTRY + 'where = "units >"\n', "one: cannot read 'units >'"),
+        (ENTRY + "where = \"open('x')\"\n", "it may call only"),
+        (ENTRY + 'where = "units.real"\n', "Attribute is not allowed"),
+    ],
+)
+def test_a_wrong_entry_is_named_in_one_line(text: str, complaint: str) -> None:
+    with pytest.raises(DlcheckError) as caught:
+        parse(text, "here.toml")
+    assert str(caught.value).startswith("here.toml")
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "result"),
+    [
+        ("", True),
+        ("units == 3", True),
+        ("units == 3 and padding != 'same'", True),
+        ("units > 3 or rank == 2", True),
+        ("not (units < 3)", True),
+        ("shape[0] in (1, 2)", True),
+        ("len(shape) == 2 and max(shape) % 4 == 0", True),
+        ("1 < units <= 3", True),
+        ("-units == -3", True),
+        ("padding is None", True),
+        ("kind(units) == 'int'", True),
+        ("units > 3", False),
+        ("padding > 3", False),  # which the case does not give
+        ("shape[7] == 1", False),
+    ],
+)
+def test_where_says_of_which_cases(where: str, result: bool) -> None:
+    assert holds(where, {"units": 3, "shape": (2, 4), "rank": 2}) is result
+
+
+def test_an_entry_of_some_cases_marks_no_test_as_a_whole() -> None:
+    some = ISSUE._replace(where="units > 1")
+    assert known_issue("layers.Dense", "gradients", "jax", {"keras": "3.1.0"}, register=[some]) is None
+    assert known_issues("layers.Dense", "gradients", "jax", {"keras": "3.1.0"}, register=[some]) == (some,)
+
+
+def test_an_entry_of_a_kind_of_device_speaks_of_that_kind() -> None:
+    on_gpu = ISSUE._replace(devices=("gpu",))
+    versions = {"keras": "3.1.0"}
+    assert known_issues("layers.Dense", "gradients", "jax", versions, device="gpu:1", register=[on_gpu]) == (on_gpu,)
+    assert known_issues("layers.Dense", "gradients", "jax", versions, device="cpu:0", register=[on_gpu]) == ()
 
 
 @pytest.mark.parametrize(
@@ -45,11 +134,11 @@ def test_an_entry_is_complete(issue: KnownIssue) -> None:
 def test_an_entry_applies_to_what_it_names(
     subject: str | None, property_name: str, backend: str, versions: dict[str, str], applies: bool
 ) -> None:
-    assert known_issue(subject, property_name, backend, versions, [ISSUE]) == (ISSUE if applies else None)
+    assert known_issue(subject, property_name, backend, versions, register=[ISSUE]) == (ISSUE if applies else None)
 
 
 def test_keras_3_1_averages_batches_and_keras_3_2_samples() -> None:
-    assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.1.1"}) is REGISTER[0]
+    assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.1.1"}) is AVERAGES
     assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.2.0"}) is None
     assert known_issue("models.mnist_mlp", "evaluate", "tensorflow", {"keras": "2.15.0"}) is None
 
@@ -78,8 +167,8 @@ def run_as(pytester: pytest.Pytester, keras: str, body: str) -> tuple[pytest.Run
 def test_a_known_failure_does_not_fail_the_run_and_says_why(pytester: pytest.Pytester) -> None:
     result, seen = run_as(pytester, "3.1.1", 'dl_judge(failed("2.25, not 1.67"))')
     result.assert_outcomes(xfailed=1)
-    result.stdout.fnmatch_lines([f"*{REGISTER[0].link}*"])
-    assert (seen["verdict"], seen["known_issue"]) == ("known", REGISTER[0].link)
+    result.stdout.fnmatch_lines([f"*{AVERAGES.link}*"])
+    assert (seen["verdict"], seen["known_issue"]) == ("known", AVERAGES.link)
 
 
 def test_a_known_failure_that_is_gone_fails_the_run(pytester: pytest.Pytester) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import need
+from pytest_dlcheck.properties.verdict import Verdict
 
 
 def judged(pytester: pytest.Pytester, source: str) -> tuple[pytest.RunResult, dict[str, dict[str, Any]]]:
@@ -76,3 +77,8 @@ def test_a_failure_is_taken_for_nothing_else(pytester: pytest.Pytester) -> None:
     assert seen["test_both"]["message"].startswith("assert 1 == 2")
     assert "the disk is full" in seen["test_both"]["message"]
     assert "the disk is full" in seen["test_teardown"]["message"]
+
+
+def test_what_is_no_verdict_is_refused() -> None:
+    with pytest.raises(ValueError, match="'weird' is no verdict; there are pass, fail"):
+        Verdict("weird", "what it saw")

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +18,10 @@ from pytest_dlcheck.backends import versions
 from pytest_dlcheck.devices import DeviceKind, DeviceName, Discovery
 from pytest_dlcheck.errors import BackendError, DeviceMismatch, DeviceMissing
 
-__all__ = ["Backend"]
+__all__ = ["Array", "Backend", "Invoke"]
 
 Array = NDArray[np.generic]
+Invoke = Callable[[Callable[..., Any], Sequence[Any]], Any]
 
 
 class Backend(ABC):
@@ -250,3 +251,23 @@ class Backend(ABC):
         Returns:
             One array per entry of `model.trainable_weights`; None where the framework finds no path to the loss.
         """
+
+    # Modes.
+
+    def graph(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any] | None:
+        """The layer's call as a graph, traced with sizes left open where the framework can; None if it has no graphs.
+
+        Args:
+            layer: a built layer.
+            invoke: calls what it is given first (the layer, or a stand-in) on the tensors that it is given second.
+
+        Returns:
+            A function of the tensors, which gives the outputs and updates the layer's variables.
+        """
+        del layer, invoke
+        return None
+
+    def compiled(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any] | None:
+        """The layer's call, compiled; None if the framework does not compile. Arguments as for `graph`."""
+        del layer, invoke
+        return None

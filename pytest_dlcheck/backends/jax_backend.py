@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pytest_dlcheck.backends.base import Array, Backend
+from pytest_dlcheck.backends.base import Array, Backend, Invoke
 from pytest_dlcheck.devices import DeviceName
 
 __all__ = ["BACKEND", "JaxBackend"]
@@ -70,6 +71,33 @@ class JaxBackend(Backend):
 
         # Compiled, since op by op JAX compiles each operation for each shape on its own.
         return [np.array(gradient) for gradient in jax.jit(jax.grad(mean_loss))(trainable)]
+
+    def compiled(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
+        def run(values: Sequence[Any]) -> Any:
+            trainable, others = layer.trainable_variables, layer.non_trainable_variables
+
+            def pure(first: list[Any], second: list[Any], tensors: Sequence[Any]) -> Any:
+                kept: list[Any] = []
+
+                def stand_in(*args: Any, **kwargs: Any) -> Any:
+                    # Not `stateless_call`, which leaves out what `__call__` does beside the call: casts and masks.
+                    mapping = [*zip(trainable, first, strict=True), *zip(others, second, strict=True)]
+                    with self.keras.StatelessScope(state_mapping=mapping) as scope:
+                        outputs = layer(*args, **kwargs)
+                    held = [scope.get_current_value(variable) for variable in others]
+                    kept.append([value if now is None else now for value, now in zip(second, held, strict=True)])
+                    return outputs
+
+                return invoke(stand_in, tensors), kept[0]
+
+            outputs, after = self.framework.jit(pure)(
+                [variable.value for variable in trainable], [variable.value for variable in others], list(values)
+            )
+            for variable, value in zip(others, after, strict=True):
+                variable.assign(value)
+            return outputs
+
+        return run
 
 
 BACKEND = JaxBackend

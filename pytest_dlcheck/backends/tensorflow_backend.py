@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pytest_dlcheck.backends.base import Array, Backend
+from pytest_dlcheck.backends.base import Array, Backend, Invoke
 from pytest_dlcheck.devices import DeviceName
 
 __all__ = ["BACKEND", "TensorFlowBackend"]
@@ -79,6 +80,26 @@ class TensorFlowBackend(Backend):
         found = tape.gradient(value, weights, unconnected_gradients=tf.UnconnectedGradients.NONE)
         # A lookup's gradient comes as slices; a dense tensor is what the others give.
         return [None if gradient is None else np.array(tf.convert_to_tensor(gradient).numpy()) for gradient in found]
+
+    def graph(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
+        return self._function(layer, invoke, compiled=False)
+
+    def compiled(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
+        return self._function(layer, invoke, compiled=True)
+
+    def _function(self, layer: Any, invoke: Invoke, *, compiled: bool) -> Callable[[Sequence[Any]], Any]:
+        tf = self.framework
+
+        def run(values: Sequence[Any]) -> Any:
+            # Only the batch's size is open: a layer may need to know the others. XLA needs them all.
+            signature = [
+                tf.TensorSpec(value.shape if compiled or not value.shape.rank else [None, *value.shape[1:]], value.dtype)
+                for value in values
+            ]
+            function = tf.function(lambda *tensors: invoke(layer, tensors), input_signature=signature, jit_compile=compiled)
+            return function(*values)
+
+        return run
 
 
 BACKEND = TensorFlowBackend

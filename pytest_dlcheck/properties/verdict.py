@@ -11,6 +11,7 @@ __all__ = [
     "PASS",
     "RESERVED",
     "VERDICTS",
+    "PropertiesFailed",
     "PropertyFailed",
     "Verdict",
     "failed",
@@ -67,6 +68,10 @@ class PropertyFailed(AssertionError):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.message)
         self.verdict = verdict
+
+
+class PropertiesFailed(AssertionError):
+    """Raised by a test in which several properties were judged and some do not hold; the message names them."""
 
 
 def passed(message: str) -> Verdict:

@@ -32,6 +32,10 @@ class Result:
     worker: str | None = None
     measurements: list[dict[str, Any]] = field(default_factory=list)
     known_issue: str | None = None
+    dtype: str | None = None
+    mode: str | None = None
+    examples: int | None = None
+    case: str | None = None
 
     @property
     def subject(self) -> str:
@@ -63,6 +67,7 @@ class Collector:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._results: dict[str, Result] = {}
+        self._findings: dict[str, list[Result]] = {}
         self._others_ran = False
         self._started = dt.datetime.now(dt.timezone.utc)
         self._clock = time.perf_counter()
@@ -84,6 +89,22 @@ class Collector:
         result.measurements += said["measurements"]
         result.known_issue = said["known_issue"]
         self._judge(result, report, said)
+        if said["findings"]:
+            self._findings[report.nodeid] = [
+                Result(
+                    result.facts._replace(property=each["property"]),
+                    each["verdict"],
+                    each["message"],
+                    seconds=each["seconds"],
+                    worker=result.worker,
+                    known_issue=each["known_issue"],
+                    dtype=each["dtype"],
+                    mode=each["mode"],
+                    examples=each["examples"],
+                    case=each["case"],
+                )
+                for each in said["findings"]
+            ]
 
     def _facts_of_a_crash(self, report: pytest.TestReport) -> Facts | None:
         """xdist reports in the name of a worker that died, which could no longer say what the test was."""
@@ -121,7 +142,15 @@ class Collector:
 
     @property
     def results(self) -> list[Result]:
-        return list(self._results.values())
+        """Of a test that judged several properties, one for each of them; the test's own where it has none to show."""
+        found = []
+        for nodeid, result in self._results.items():
+            findings = self._findings.get(nodeid, [])
+            # An error outside of the properties, while cleaning up, must not vanish behind them.
+            if not findings or result.verdict == "broken":
+                found.append(result)
+            found += findings
+        return found
 
     def finish(self, session: pytest.Session) -> None:
         """Fails a run that checked nothing; writes the report if one was asked for."""

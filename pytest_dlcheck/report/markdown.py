@@ -74,11 +74,14 @@ def _matrix(report: Mapping[str, Any]) -> list[str]:
     columns = list(dict.fromkeys(column_of(result) for result in report["results"]))
     if not columns:
         return []
+    grouped: dict[str, dict[str, list[str]]] = {}
+    for result in report["results"]:
+        grouped.setdefault(result["subject"], {}).setdefault(column_of(result), []).append(result["verdict"])
     rows: list[list[object]] = []
-    for subject in dict.fromkeys(result["subject"] for result in report["results"]):
+    for subject, found in grouped.items():
         row: list[object] = [subject]
         for column in columns:
-            verdicts = [r["verdict"] for r in report["results"] if r["subject"] == subject and column_of(r) == column]
+            verdicts = found.get(column, [])
             ran = [verdict for verdict in verdicts if verdict != "skip"]
             row.append(f"{ran.count('pass')} of {len(ran)}" if ran else "skipped" if verdicts else "")
         rows.append(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +64,17 @@ def _result(result: Result) -> dict[str, Any]:
         "backend": result.facts.backend,
         "device": result.facts.device,
         "api": result.facts.api,
+        "dtype": result.dtype,
+        "mode": result.mode,
         "verdict": result.verdict,
+        "examples": result.examples,
         "seconds": round(result.seconds, 4),
         "message": result.message,
         "details": result.details,
         "test": result.facts.nodeid,
         "worker": result.worker,
         "known_issue": result.known_issue,
+        "case": None if result.case is None else json.loads(result.case),
     }
 
 
@@ -97,6 +101,29 @@ def _measurement(result: Result, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """A script for each result that shows something, and beside it the case itself, for `dlcheck replay`."""
+    shown = [each for each in results if each["case"] is not None]
+    if not shown:
+        return
+    from pytest_dlcheck.cases.case import revive
+    from pytest_dlcheck.cases.script import script
+
+    folder.mkdir(exist_ok=True)
+    for each in shown:
+        name = "-".join(
+            [each["subject"].removeprefix("keras."), each["property"], each["backend"], each["dtype"], each["mode"]]
+        )
+        said = f"{each['property']}: {each['verdict']}\n{each['message']}"
+        try:
+            text = script(revive(each["case"]), each["backend"], said)
+        except Exception as error:  # noqa: BLE001 - the report must not be lost over one script
+            text = f"# The case could not be written as a script: {type(error).__name__}: {error}\n"
+        (folder / f"{name}.py").write_text(text, "utf-8", "backslashreplace")
+        stored = {key: each[key] for key in ("subject", "property", "backend", "device", "dtype", "mode", "verdict", "case")}
+        (folder / f"{name}.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+
+
 def write(
     folder: str,
     run: Run,
@@ -119,6 +146,7 @@ def write(
     (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     # What a test says may hold half of a surrogate pair, which no encoding takes.
     (target / "summary.md").write_text(summary(report), encoding="utf-8", errors="backslashreplace")
+    _write_cases(target / "cases", report["results"])
     path = target / "index.html"
     path.write_text(page(report), encoding="utf-8", errors="backslashreplace")
     return path

@@ -1,0 +1,364 @@
+"""Checks one layer in one group of modes: draws cases, observes each once, lets properties judge, and shrinks what fails."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.cases.case import Build, Case, describe, dumps, loads, tensors
+from pytest_dlcheck.known_issues import KnownIssue, holds
+from pytest_dlcheck.observe.layer import LayerObserver
+from pytest_dlcheck.observe.layer_observation import Raised
+from pytest_dlcheck.properties.layers.catalogue import GROUPS, PROPERTIES, Property, of_group, parts_of
+from pytest_dlcheck.properties.layers.judging import Judging
+from pytest_dlcheck.properties.verdict import HARMLESS, PASS, Verdict
+from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
+from pytest_dlcheck.subjects.spec import LayerSpec, World
+
+__all__ = ["EXAMPLES", "Effort", "Finding", "LayerCheck", "judge_case"]
+
+
+# After so many cases without it, something that never showed is missing.
+ENOUGH = 6
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is drawn for one item.
+
+    Attributes:
+        examples: cases in each group of modes.
+        costly: how many of them are observed in full, files and empty batches included.
+        shrink_s: seconds to look for a smaller case of one failing property.
+    """
+
+    examples: Mapping[str, int]
+    costly: int
+    shrink_s: float
+
+
+EXAMPLES: Mapping[str, Effort] = MappingProxyType(
+    {
+        "smoke": Effort({"eager": 4, "graph": 1, "compiled": 1}, costly=1, shrink_s=5),
+        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, costly=2, shrink_s=20),
+        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, costly=15, shrink_s=60),
+    }
+)
+
+
+@dataclass
+class Finding:
+    """What became of one property of the subject under one dtype policy.
+
+    Attributes:
+        property: its name.
+        dtype: the policy of the cases.
+        mode: the group of modes.
+        verdict: the outcome over all of them, the worst that was not expected.
+        message: what was seen, of the smallest failing case if there is one.
+        examples: how many cases it judged.
+        seconds: what observing and judging these cases took, shared among the properties that read them.
+        case: the smallest case that shows the verdict; None for a pass.
+        known_issue: the link of the register's entry, for `known` and `fixed`.
+    """
+
+    property: str
+    dtype: str
+    mode: str
+    verdict: str
+    message: str
+    examples: int = 1
+    seconds: float = 0.0
+    case: Case | None = None
+    known_issue: str | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """As a worker sends it, and as the report keeps it."""
+        case = None if self.case is None else dumps(self.case)
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "case": case}
+
+    def is_harmless(self) -> bool:
+        """Whether it leaves the run green."""
+        return self.verdict in HARMLESS
+
+
+Judged = dict[str, Verdict]
+
+
+def judge_case(
+    spec: LayerSpec, case: Case, backend: Backend, world: World, properties: Sequence[Property], *, costly: bool = True
+) -> Judged:
+    """Observes a case and lets each property judge it; those that do not apply are left out.
+
+    A property that itself ends in an error gives `broken`, with the traceback: a defect of this package.
+    """
+    observer = LayerObserver(spec, case, backend)
+    declared_unsupported = spec.unsupported(case, world) is not None
+    properties = [each for each in properties if each.name not in spec.exempt and (costly or not each.costly)]
+    if declared_unsupported:
+        # In every group of modes: that it ends in an error is all that there is to say of such a case.
+        properties = [each for each in PROPERTIES if each.name == "accepts"]
+    seen = observer.run(*parts_of(tuple(properties), costly=costly))
+    if isinstance(seen.eager, Raised):
+        properties = [each for each in PROPERTIES if each.name == "accepts"]
+    judging = Judging(spec, world, seen)
+    found: Judged = {}
+    for each in properties:
+        try:
+            verdict = each.check(judging)
+            if verdict is not None and each.name == "reference" and verdict.outcome not in HARMLESS:
+                observer.run("exact")
+                verdict = each.check(Judging(spec, world, seen))
+        except Exception:  # noqa: BLE001 - a defect of ours must not pass for one of the framework
+            verdict = Verdict("broken", traceback.format_exc(limit=-6))
+        if verdict is not None:
+            found[each.name] = verdict
+    return found
+
+
+@dataclass
+class _Tally:
+    """The cases that one property has judged under one policy."""
+
+    examples: int = 0
+    seconds: float = 0.0
+    message: str = ""
+    unsupported: int = 0
+    known: dict[str, tuple[Case, str]] = field(default_factory=dict)
+    worst: tuple[Case, Verdict] | None = None
+    # Of a property that only all cases together can fail: what each part of it said, and the first case of it.
+    parts: dict[str, list[tuple[Case, Verdict]]] = field(default_factory=dict)
+
+
+class LayerCheck:
+    """One item: a layer, a backend, a group of modes.
+
+    Args:
+        spec: of the layer.
+        backend: loaded.
+        world: where it runs.
+        group: of modes.
+        seed: everything drawn follows from it.
+        effort: how much is drawn.
+        known: gives the register's entries for a property.
+        budget_s: seconds after which no further case is drawn; None for no limit.
+    """
+
+    def __init__(
+        self,
+        spec: LayerSpec,
+        backend: Backend,
+        world: World,
+        group: str,
+        *,
+        seed: int,
+        effort: Effort,
+        known: Callable[[str], Sequence[KnownIssue]] = lambda name: (),
+        budget_s: float | None = None,
+    ) -> None:
+        assert group in GROUPS
+        self.spec, self.backend, self.world, self.group = spec, backend, world, group
+        self.seed, self.effort, self.budget_s = seed, effort, budget_s
+        self.properties = of_group(group)
+        self.known = {name: tuple(known(name)) for name in ("accepts", *(each.name for each in self.properties))}
+        self.overall = {each.name for each in self.properties if each.overall}
+        self.cut = False
+        self._judged: dict[str, Judged] = {}
+        self._choices: dict[str, tuple[int, ...]] = {}
+        self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._drawn = 0
+        self._shrink_left_s = 3 * effort.shrink_s
+        self._end: float | None = None
+
+    def run(self) -> list[Finding]:
+        """Replays the register's cases, draws the others, and says what became of each property."""
+        stale = self._replay()
+        self._end = None if self.budget_s is None else time.perf_counter() + self.budget_s
+        wanted = self.effort.examples[self.group]
+        # The simplest case is one of them where there are several; where there are few, it says least.
+        if wanted > 2:
+            self._look(simplest_case(self.spec, self.world))
+        # A layer with few options has fewer cases than that.
+        for number in range(4 * wanted):
+            if self._drawn >= wanted or self.cut:
+                break
+            case, choices = random_case(self.spec, self.world, derive(self.seed, str(number)))
+            self._choices.setdefault(case.key(), choices)
+            self._look(case)
+        findings = [self._finding(name, dtype, tally) for (name, dtype), tally in self._tallies.items()]
+        if self.cut:
+            said = f"the budget of {self.budget_s:.3g} s left time for {self._drawn} of {wanted} cases"
+            findings.append(Finding("cases", "any", self.group, "skip", said, self._drawn))
+        return stale + findings
+
+    def _judge(self, case: Case, *, costly: bool) -> Judged:
+        key = case.key()
+        if key not in self._judged:
+            self._judged[key] = judge_case(self.spec, case, self.backend, self.world, self.properties, costly=costly)
+        return self._judged[key]
+
+    def _look(self, case: Case) -> None:
+        if self._end is not None and self._drawn and time.perf_counter() > self._end:
+            self.cut = True
+            return
+        if case.key() in self._judged:
+            return
+        start = time.perf_counter()
+        costly = self._drawn < self.effort.costly
+        self._drawn += 1
+        verdicts = self._judge(case, costly=costly)
+        share = (time.perf_counter() - start) / max(1, len(verdicts))
+        for name, verdict in verdicts.items():
+            tally = self._tallies.setdefault((name, "any" if name in self.overall else case.policy), _Tally())
+            tally.examples += 1
+            tally.seconds += share
+            self._enter(tally, name, case, verdict)
+
+    def _enter(self, tally: _Tally, name: str, case: Case, verdict: Verdict) -> None:
+        tally.message = tally.message or verdict.message
+        if name in self.overall:
+            tally.parts.setdefault(verdict.message.partition(":")[0], []).append((case, verdict))
+            return
+        if verdict.outcome == PASS:
+            return
+        if verdict.outcome in HARMLESS:
+            tally.unsupported += 1
+            return
+        issue = self._expected(name, case)
+        if issue is not None and verdict.outcome != "broken":
+            tally.known.setdefault(issue.id, (case, verdict.message))
+        elif tally.worst is None:
+            tally.worst = (case, verdict)
+
+    def _expected(self, name: str, case: Case) -> KnownIssue | None:
+        for issue in self.known.get(name, ()):
+            if (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, self._names(case)):
+                return issue
+        return None
+
+    def _names(self, case: Case) -> dict[str, Any]:
+        flat = tensors(case.inputs)
+        shape = flat[0].shape if flat else ()
+        weights = {"policy": case.policy, "shape": shape, "rank": len(shape), "inputs": len(flat), "call": tuple(case.call)}
+        weights["dtypes"] = tuple(tensor.dtype for tensor in flat)
+        weights["shapes"] = tuple(tensor.shape for tensor in flat)
+        weights["values"] = tuple(tensor.values for tensor in flat)
+        weights["adapt"] = case.adapt and ("batches" if isinstance(case.adapt, list) else "whole")
+        weights["keys"] = tuple(sorted(case.inputs)) if isinstance(case.inputs, Mapping) else ()
+        masked = case.masks is not None and any(mask is not None for mask in case.masks)
+        inside = {name: each for key, value in case.arguments.items() for name, each in _inside(key, value).items()}
+        return {
+            **inside,
+            **case.arguments,
+            **{f"setting_{k}": v for k, v in case.settings.items()},
+            **weights,
+            "masked": masked,
+        }
+
+    def _replay(self) -> list[Finding]:
+        """The register's stored cases: each must still fail as it says."""
+        found = []
+        for name, issues in self.known.items():
+            for issue in issues:
+                if not issue.case:
+                    continue
+                case = loads(issue.case)
+                if case.subject != self.spec.subject or (name == "accepts" and self.group != "eager"):
+                    continue
+                verdict = self._judge(case, costly=True).get(name)
+                if verdict is not None and verdict.outcome not in HARMLESS:
+                    found.append(self._known(name, case.policy, issue, case, verdict.message))
+                else:
+                    message = f"the register says that it fails: {issue.told()}\n{describe(case)}"
+                    said = f"\n{verdict.message}" if verdict is not None else "\nthe property does not apply to the stored case"
+                    found.append(
+                        Finding(name, case.policy, self.group, "fixed", message + said, case=case, known_issue=issue.link)
+                    )
+        return found
+
+    def _known(self, name: str, dtype: str, issue: KnownIssue, case: Case, message: str) -> Finding:
+        text = f"{issue.told()}\n{message}\n{describe(case)}"
+        return Finding(name, dtype, self.group, "known", text, case=case, known_issue=issue.link)
+
+    def _finding(self, name: str, dtype: str, tally: _Tally) -> Finding:
+        base = Finding(name, dtype, self.group, PASS, tally.message, tally.examples, tally.seconds)
+        if tally.parts:
+            self._conclude(name, base, tally)
+            return base
+        if tally.worst is not None:
+            case, verdict = self._shrunk(name, *tally.worst)
+            base.verdict, base.case = verdict.outcome, case
+            base.message = f"{verdict.message}\nsmallest case: {describe(case)}"
+        elif tally.known:
+            issue_id, (case, message) = next(iter(tally.known.items()))
+            issue = next(issue for issue in self.known[name] if issue.id == issue_id)
+            known = self._known(name, dtype, issue, case, message)
+            base.verdict, base.case, base.known_issue, base.message = "known", case, issue.link, known.message
+        elif tally.unsupported == tally.examples:
+            base.verdict = "unsupported"
+        return base
+
+    def _conclude(self, name: str, finding: Finding, tally: _Tally) -> None:
+        """A part that failed in every one of several cases is the finding; known ones aside."""
+        held = sorted(part for part, said in tally.parts.items() if any(verdict.outcome == PASS for _, verdict in said))
+        never = {
+            part: [case for case, _ in said if self._expected(name, case) is None]
+            for part, said in tally.parts.items()
+            if part not in held and len(said) >= ENOUGH
+        }
+        dead = {part: cases for part, cases in never.items() if cases}
+        finding.message = f"seen of {', '.join(held) or 'nothing'}"
+        if dead:
+            part, cases = next(iter(dead.items()))
+            finding.verdict, finding.case = "fail", min(cases, key=lambda case: len(case.key()))
+            finding.message = (
+                f"{', '.join(dead)}: without it nothing changes that can be observed, in {len(cases)} cases of {part}\n"
+                f"smallest case: {describe(finding.case)}"
+            )
+
+    def _shrunk(self, name: str, case: Case, verdict: Verdict) -> tuple[Case, Verdict]:
+        """The smallest case found in the time there is that fails in the same way."""
+        if verdict.outcome == "broken":
+            return case, verdict
+        start = time.perf_counter()
+        # Where much fails, one cause is likely: the first few get their time, the others what is left.
+        end = start + min(self.effort.shrink_s, max(0.0, self._shrink_left_s))
+        best = [(case, verdict)]
+        policy = case.policy
+
+        def body(candidate: Case) -> None:
+            # A case seen before keeps its verdict, so that Hypothesis, which runs some twice, finds no contradiction.
+            if candidate.policy != policy or (candidate.key() not in self._judged and time.perf_counter() > end):
+                return
+            said = self._judge(candidate, costly=True).get(name)
+            if said is None or said.outcome in HARMLESS or self._expected(name, candidate) is not None:
+                return
+            if len(candidate.key()) <= len(best[0][0].key()):
+                best[0] = (candidate, said)
+            raise StillFails
+
+        choices = self._choices.get(case.key())
+        if choices is not None:  # the simplest case has none, and needs none
+            shrink(self.spec, self.world, choices, body)
+        self._shrink_left_s -= time.perf_counter() - start
+        return best[0]
+
+
+def _inside(name: str, value: Any) -> dict[str, Any]:
+    """What `where` may say of objects that are arguments: `layer_class`, `layer_units`, `cell_count`, `cell_0_units`."""
+    found: dict[str, Any] = {}
+    if isinstance(value, Build):
+        found[f"{name}_class"] = value.path.rpartition(".")[2]
+        for key, each in value.arguments.items():
+            found |= {f"{name}_{key}": each, **_inside(f"{name}_{key}", each)}
+    elif isinstance(value, (list, tuple)) and any(isinstance(each, Build) for each in value):
+        found[f"{name}_count"] = len(value)
+        for index, each in enumerate(value):
+            found |= _inside(f"{name}_{index}", each)
+    return found

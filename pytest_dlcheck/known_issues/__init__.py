@@ -1,0 +1,241 @@
+"""What is known not to hold in released versions: every expected failure of the suites stands here, and nowhere else.
+
+An entry of the TOML files is strict. In the versions that it names its property must fail, by a verdict and not by any other
+error; where it holds after all the run fails and the report says `fixed`.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import importlib
+import operator
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from pytest_dlcheck.errors import DlcheckError
+
+__all__ = ["KnownIssue", "holds", "known_issue", "known_issues", "load", "parse"]
+
+
+class KnownIssue(NamedTuple):
+    """One expected failure.
+
+    Attributes:
+        id: a short name, unique.
+        subject: what fails, a name or several; `*` and `?` match any.
+        property: what does not hold of it, a name or several; `*` and `?` match any.
+        versions: version specifier (PEP 440) by distribution: where it fails. All must match.
+        reason: what is wrong, in a sentence.
+        link: where upstream deals with it, or the script that shows it.
+        date: when this was last confirmed, ISO 8601.
+        backends: on which; empty for all.
+        devices: on which kinds of device; empty for all.
+        dtypes: under which dtype policies; empty for all.
+        where: of which cases: an expression of constructor arguments, `policy`, `shape` (of the first input), `rank` and
+            `training`, as in `padding == 'same' and groups > 1`. Empty for all.
+        case: a stored case that shows it, as JSON; replayed first. Empty if there is none.
+    """
+
+    id: str
+    subject: str | Sequence[str]
+    property: str | Sequence[str]
+    versions: Mapping[str, str]
+    reason: str
+    link: str
+    date: str
+    backends: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    dtypes: Sequence[str] = ()
+    where: str = ""
+    case: str = ""
+
+    def applies(
+        self,
+        subject: str | None,
+        property_name: str | None,
+        backend: str | None,
+        versions: Mapping[str, str],
+        device: str | None = None,
+    ) -> bool:
+        """Whether the entry speaks of this property of this subject on this product."""
+        from packaging.specifiers import SpecifierSet
+
+        return (
+            _matches(property_name, self.property)
+            and _matches(subject, self.subject)
+            and (not self.backends or backend in self.backends)
+            and (not self.devices or device is None or device.partition(":")[0] in self.devices)
+            and all(
+                name in versions and SpecifierSet(allowed).contains(versions[name], prereleases=True)
+                for name, allowed in self.versions.items()
+            )
+        )
+
+    def told(self) -> str:
+        """The entry in a line, for a message."""
+        versions = ", ".join(f"{name} {allowed}" for name, allowed in self.versions.items())
+        return f"{self.reason} ({versions}, {self.link}, {self.date})"
+
+
+def _matches(name: str | None, patterns: str | Sequence[str]) -> bool:
+    allowed = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatch.fnmatchcase(name or "", pattern) for pattern in allowed)
+
+
+def parse(text: str, where: str = "the register") -> tuple[KnownIssue, ...]:
+    """The entries of a TOML text.
+
+    Raises:
+        DlcheckError: it is no TOML, an entry lacks a field or has one too many, or says something that cannot be read.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        found = tomllib.loads(text).get("issue", [])
+    except tomllib.TOMLDecodeError as error:
+        raise DlcheckError(f"{where} is not readable as TOML: {error}") from None
+    issues = []
+    for number, entry in enumerate(found, 1):
+        name = entry.get("id", f"entry {number}")
+        try:
+            issue = KnownIssue(**entry)
+        except TypeError as error:
+            raise DlcheckError(f"{where}, {name}: {str(error).partition(' ')[2]}") from None
+        try:
+            for allowed in issue.versions.values():
+                SpecifierSet(allowed)
+        except InvalidSpecifier as error:
+            raise DlcheckError(f"{where}, {name}: {error}") from None
+        if issue.where:
+            try:
+                _check(ast.parse(issue.where, mode="eval").body)
+            except (SyntaxError, ValueError) as error:
+                raise DlcheckError(f"{where}, {name}: cannot read {issue.where!r}: {error}") from None
+        issues.append(issue)
+    return tuple(issues)
+
+
+@cache
+def load() -> tuple[KnownIssue, ...]:
+    """The entries that the package brings: of all TOML files beside this one."""
+    files = sorted(
+        (each for each in resources.files(__name__).iterdir() if each.name.endswith(".toml")), key=lambda each: each.name
+    )
+    issues = tuple(issue for file in files for issue in parse(file.read_text(encoding="utf-8"), file.name))
+    twice = sorted({issue.id for issue in issues if sum(other.id == issue.id for other in issues) > 1})
+    if twice:
+        raise DlcheckError(f"the register has several entries {', '.join(twice)}")
+    return issues
+
+
+def known_issues(
+    subject: str | None,
+    property_name: str | None,
+    backend: str | None,
+    versions: Mapping[str, str],
+    *,
+    device: str | None = None,
+    register: Sequence[KnownIssue] | None = None,
+) -> tuple[KnownIssue, ...]:
+    """The entries that speak of this property of this subject on this product."""
+    entries = load() if register is None else register
+    return tuple(issue for issue in entries if issue.applies(subject, property_name, backend, versions, device))
+
+
+def known_issue(
+    subject: str | None,
+    property_name: str | None,
+    backend: str | None,
+    versions: Mapping[str, str],
+    *,
+    register: Sequence[KnownIssue] | None = None,
+) -> KnownIssue | None:
+    """The first of those that speak of every case: for a test that has only one."""
+    found = known_issues(subject, property_name, backend, versions, register=register)
+    return next((issue for issue in found if not issue.where), None)
+
+
+# `where`: a small language of comparisons, read with Python's own parser and never executed.
+
+_OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = MappingProxyType(
+    {
+        ast.Eq: operator.eq,
+        ast.NotEq: operator.ne,
+        ast.Lt: operator.lt,
+        ast.LtE: operator.le,
+        ast.Gt: operator.gt,
+        ast.GtE: operator.ge,
+        ast.In: lambda a, b: a in b,
+        ast.NotIn: lambda a, b: a not in b,
+        ast.Is: operator.is_,
+        ast.IsNot: operator.is_not,
+        ast.Add: operator.add,
+        ast.Sub: operator.sub,
+        ast.Mult: operator.mul,
+        ast.Mod: operator.mod,
+        ast.FloorDiv: operator.floordiv,
+    }
+)
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"len": len, "max": max, "min": min, "any": any, "all": all, "abs": abs, "kind": lambda value: type(value).__name__}
+)
+
+
+def _check(node: ast.AST) -> None:
+    allowed = (
+        ast.BoolOp, ast.UnaryOp, ast.Not, ast.USub, ast.And, ast.Or, ast.Compare, ast.Name, ast.Load, ast.Constant, ast.Tuple,
+        ast.List, ast.Subscript, ast.BinOp, ast.Call, *_OPERATORS,
+    )  # fmt: skip
+    for each in ast.walk(node):
+        if not isinstance(each, allowed):
+            raise ValueError(f"{type(each).__name__} is not allowed in it")  # noqa: TRY004 - of the text, not of a type
+        if isinstance(each, ast.Call) and not (isinstance(each.func, ast.Name) and each.func.id in _FUNCTIONS):
+            raise ValueError("it may call only " + ", ".join(_FUNCTIONS))
+
+
+def holds(where: str, names: Mapping[str, Any]) -> bool:
+    """Whether an expression holds; a name that the case lacks is None, and what cannot be compared does not hold."""
+    if not where:
+        return True
+    node = ast.parse(where, mode="eval").body
+    _check(node)
+    try:
+        return bool(_value(node, names))
+    except (TypeError, IndexError, KeyError):
+        return False
+
+
+def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:  # noqa: C901 - one line for each kind of node
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return tuple(_value(item, names) for item in node.elts)
+    if isinstance(node, ast.BoolOp):
+        results = (_value(item, names) for item in node.values)
+        return all(results) if isinstance(node.op, ast.And) else any(results)
+    if isinstance(node, ast.UnaryOp):
+        value = _value(node.operand, names)
+        return not value if isinstance(node.op, ast.Not) else -value
+    if isinstance(node, ast.BinOp):
+        return _OPERATORS[type(node.op)](_value(node.left, names), _value(node.right, names))
+    if isinstance(node, ast.Subscript):
+        return _value(node.value, names)[_value(node.slice, names)]
+    if isinstance(node, ast.Call):
+        assert isinstance(node.func, ast.Name)
+        return _FUNCTIONS[node.func.id](*[_value(item, names) for item in node.args])
+    assert isinstance(node, ast.Compare)
+    left = _value(node.left, names)
+    for op, comparator in zip(node.ops, node.comparators, strict=True):
+        right = _value(comparator, names)
+        if not _OPERATORS[type(op)](left, right):
+            return False
+        left = right
+    return True

@@ -1,0 +1,415 @@
+"""Observes one case of a layer, a part at a time."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors
+from pytest_dlcheck.cases.values import make
+from pytest_dlcheck.observe.differences import differences
+from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Restored, Weight
+from pytest_dlcheck.observe.layer_runner import LayerRunner, remembered, takes_training
+from pytest_dlcheck.observe.nests import declared_shapes, leaves_of, short_names, structure_of
+from pytest_dlcheck.subjects.spec import LayerSpec
+
+__all__ = ["PARTS", "LayerObserver", "observe"]
+
+Array = NDArray[Any]
+
+ROWS = 2
+
+
+class LayerObserver(LayerRunner):
+    """One case on one backend: the layer is built once, and each part is run when it is asked for."""
+
+    def __init__(self, spec: LayerSpec, case: Case, backend: Backend) -> None:
+        super().__init__(spec, case, backend)
+        self.seen = LayerObservation(case, backend.name)
+        self._puts: list[Any] | None = None
+
+    # Parts. Each fills its fields of the observation.
+
+    def run(self, *parts: str) -> LayerObservation:
+        """The observation with these parts, named as in `PARTS`."""
+        with self.settings():
+            self._build()
+            if isinstance(self.seen.weights, Raised):
+                return self.seen
+            for part in parts:
+                PARTS[part](self)
+            if self.seen.inputs_after is None and self._puts is not None:
+                self.seen.inputs_after = [self.value(each).array for each in self._puts]
+        return self.seen
+
+    def attempt(self, during: str, action: Callable[[], Any]) -> Any:
+        """What an action gives, or the error that it ends in."""
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - an error is an observation too
+            return Raised(type(error).__name__, str(error), during)
+
+    def _build(self) -> None:
+        if self.seen.weights != () or self.seen.eager is not None:
+            return
+        seen = self.seen
+        seen.defaults = defaults_of(self.find(self.case.subject))
+        seen.inputs = [self.array(tensor) for tensor in tensors(self.case.inputs)]
+        made = self.attempt("building", lambda: self.layer)
+        if isinstance(made, Raised):
+            seen.weights = seen.eager = made
+            return
+        kept = remembered(made)
+        weights = [*made.weights, *kept.values()]
+        initial = [self.value(variable).array for variable in weights]
+        self.give_weights(made, self.weight_values_given)
+        trainable = {id(variable) for variable in made.trainable_weights}
+        names = short_names([*(str(variable.path) for variable in made.weights), *kept])
+        seen.weights = [
+            Weight(
+                name,
+                str(self.keras.backend.standardize_dtype(variable.dtype)),
+                self.value(variable).array,
+                first,
+                id(variable) in trainable,
+                getattr(variable, "constraint", None) is not None,
+            )
+            for name, variable, first in zip(names, weights, initial, strict=True)
+        ]
+        seen.state_before = self.state(made)
+
+        def eager() -> Outcome:
+            self._puts = []
+
+            def put(tensor: Tensor) -> Any:
+                value = self.put(tensor)
+                assert self._puts is not None
+                self._puts.append(value)
+                return value
+
+            return self.outcome(made, made(self.inputs(put), **self.keywords(made, training=False)))
+
+        seen.eager = self.attempt("the call", eager)
+
+    def _again(self) -> None:
+        self.set_state(self.layer, self.seen.state_before)
+        self.seen.again = self.attempt("the second call", lambda: self.call(self.layer))
+
+    def _training(self) -> None:
+        layer, before = self.layer, self.seen.state_before
+        self.set_state(layer, before)
+        self.seen.training = self.attempt("the call in training mode", lambda: self.call(layer, training=True))
+        self.set_state(layer, before)
+        self.seen.training_again = self.attempt("the second call in training mode", lambda: self.call(layer, training=True))
+        self.set_state(layer, before)
+
+    def _symbolic_inputs(self, unknown: Callable[[int, int], bool]) -> Any:
+        """Keras tensors of the inputs; `unknown(axis, rank)` says which sizes they leave open."""
+
+        def symbol(tensor: Tensor) -> Any:
+            rank = len(tensor.shape)
+            shape = tuple(None if unknown(axis, rank) else size for axis, size in enumerate(tensor.shape))
+            return self.keras.KerasTensor(shape, dtype=self._dtype(tensor))
+
+        return symbol
+
+    def _dtype(self, tensor: Tensor) -> str:
+        if tensor.dtype == "float":
+            return "float32" if self.case.policy.startswith("mixed") else self.compute_dtype
+        return tensor.dtype
+
+    def _declared(self) -> None:
+        layer = self.layer
+
+        def symbolic(unknown: Callable[[int, int], bool]) -> Declared:
+            symbol = self._symbolic_inputs(unknown)
+            inputs = map_tensors(symbol, self.case.inputs)
+            keywords = map_tensors(symbol, dict(self.case.call))
+            if takes_training(layer):
+                keywords["training"] = False
+            outputs = layer(inputs, **keywords)
+            leaves = leaves_of(outputs)
+            return Declared(
+                structure_of(outputs),
+                [tuple(leaf.shape) for leaf in leaves],
+                [str(self.keras.backend.standardize_dtype(leaf.dtype)) for leaf in leaves],
+            )
+
+        def shape_only(unknown: Callable[[int, int], bool]) -> Declared:
+            shapes = map_tensors(
+                lambda tensor: tuple(
+                    None if unknown(axis, len(tensor.shape)) else size for axis, size in enumerate(tensor.shape)
+                ),
+                self.case.inputs,
+            )
+            return declared_shapes(layer.compute_output_shape(shapes))
+
+        asked = {
+            "symbolic call": lambda: symbolic(lambda axis, rank: False),
+            "symbolic call, batch unknown": lambda: symbolic(lambda axis, rank: axis == 0),
+            "compute_output_shape": lambda: shape_only(lambda axis, rank: False),
+            "compute_output_shape, batch unknown": lambda: shape_only(lambda axis, rank: axis == 0),
+        }
+        if self.case.call:  # of which compute_output_shape knows nothing
+            asked = {name: ask for name, ask in asked.items() if "compute" not in name}
+        self.seen.declared = {name: self.attempt(name, ask) for name, ask in asked.items()}
+        self.set_state(layer, self.seen.state_before)
+
+    def _rows(self) -> None:
+        sizes = {tensor.shape[0] for tensor in tensors([self.case.inputs, self.case.call]) if tensor.shape}
+        masks = [mask for mask in self.case.masks or () if mask is not None]
+        if len(sizes) != 1 or sizes <= {0, 1} or any(len(tensor.shape) == 0 for tensor in tensors(self.case.inputs)):
+            return
+        (size,) = sizes
+        if any(mask.shape[0] != size for mask in masks):
+            return
+
+        def one(index: int) -> Outcome:
+            def cut(tensor: Tensor) -> Tensor:
+                return literal(tensor, make(tensor, self.compute_dtype)[index : index + 1])
+
+            case = self.case.replace(
+                inputs=map_tensors(cut, self.case.inputs),
+                call=map_tensors(cut, dict(self.case.call)),
+                masks=None if self.case.masks is None else tuple(mask and cut(mask) for mask in self.case.masks),
+            )
+            return self.beside(case).call(self.layer)
+
+        found = []
+        for index in range(min(size, ROWS)):
+            self.set_state(self.layer, self.seen.state_before)
+            found.append(self.attempt(f"the call with sample {index} alone", partial(one, index)))
+        self.seen.rows = found
+
+    def beside(self, case: Case) -> LayerObserver:
+        """An observer of another case in the same process."""
+        return LayerObserver(self.spec, case, self.backend)
+
+    def _like(self, case: Case, weights: Sequence[Array] | None = None, training: bool = False) -> Outcome:
+        """The call of a layer made from another case, with this one's weights."""
+        other = self.beside(case)
+        with other.settings():
+            layer = other.layer
+            other.give_weights(layer, other.weight_values_given if weights is None else weights)
+            return other.call(layer, training=training)
+
+    def _defaulted(self) -> None:
+        taken = {
+            name: value
+            for name, value in self.seen.defaults.items()
+            if name not in self.case.arguments and name not in {"name", "dtype", "trainable"}
+        }
+        if taken:
+            case = self.case.with_arguments(**taken)
+            self.seen.defaulted = self.attempt(
+                "the layer given its defaults", lambda: self._like(case, self.weight_values_given)
+            )
+
+    def _config(self) -> None:
+        layer, kind = self.layer, type(self.layer)
+        self.set_state(layer, self.seen.state_before)
+        serialize = self.keras.saving.serialize_keras_object
+
+        def from_config() -> Restored:
+            # Through text and back, as a file would take it.
+            stored = json.loads(json.dumps(serialize(layer)))
+            # A copy: some layers put objects into the config that they are made from.
+            self.seen.config = json.loads(json.dumps(stored.get("config")))
+            made = self.keras.saving.deserialize_keras_object(stored, safe_mode=False)
+            if type(made) is not kind:
+                raise TypeError(f"a {type(made).__name__} came back of a {kind.__name__}")
+            if self.case.adapt is not None:  # what was learnt is state, which a config does not hold
+                made.adapt(self.resolve(self.case.adapt))
+            made(self.inputs(), **self.keywords(made, training=False))
+            self.give_weights(made, self.weight_values_given)
+            outcome = self.call(made)
+            return Restored(outcome, json.loads(json.dumps(serialize(made))).get("config"))
+
+        restored = dict(self.seen.restored or {})
+        restored["config"] = self.attempt("the round trip through the config", from_config)
+        self.seen.restored = restored
+
+    def _saved(self) -> None:
+        if self.spec.stateful(self.case) or any(mask is not None for mask in self.case.masks or ()):
+            return  # what a layer remembers, and what attaches a mask, are no part of a file
+        if self.backend.name != "tensorflow" and any(each.dtype == "string" for each in tensors(self.case.inputs)):
+            return  # documented: texts are no part of a model elsewhere
+        layer = self.layer
+        self.set_state(layer, self.seen.state_before)
+        given = dict(sorted(self.case.call.items()))  # in the order of `tensors`
+        flat = tensors([self.case.inputs, given])
+
+        def model_of() -> Any:
+            symbols = [self.keras.Input(batch_shape=(None, *tensor.shape[1:]), dtype=self._dtype(tensor)) for tensor in flat]
+            places = iter(symbols)
+            inputs = map_tensors(lambda tensor: next(places), self.case.inputs)
+            keywords = map_tensors(lambda tensor: next(places), given)
+            return self.keras.Model(symbols, layer(inputs, **keywords))
+
+        def call(model: Any) -> Outcome:
+            outputs = model([self.put(tensor) for tensor in flat], training=False)
+            leaves = leaves_of(outputs)
+            return Outcome(structure_of(outputs), [self.value(leaf) for leaf in leaves])
+
+        def keras_file() -> Restored:
+            with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
+                path = Path(folder) / "model.keras"
+                model_of().save(path)
+                return Restored(call(self.keras.models.load_model(path, safe_mode=False)))
+
+        def weights_file() -> Restored:
+            with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
+                path = Path(folder) / "model.weights.h5"
+                model = model_of()
+                model.save_weights(path)
+                before = [np.array(value) for value in self.weight_values_given]
+                self.give_weights(layer, [value if value.dtype.kind != "f" else 0 * value for value in before])
+                model.load_weights(path)
+                return Restored(call(model))
+
+        restored = dict(self.seen.restored or {})
+        restored["keras"] = self.attempt("saving and loading as .keras", keras_file)
+        restored["weights"] = self.attempt("saving and loading the weights", weights_file)
+        self.seen.restored = restored
+        self.set_state(layer, self.seen.state_before)
+
+    def _traced(self, how: str) -> Outcome | Raised | None:
+        layer = self.layer
+        self.set_state(layer, self.seen.state_before)
+        flat = tensors([self.case.inputs, dict(self.case.call)])
+        if any(tensor.dtype == "string" for tensor in flat) and self.backend.name != "tensorflow":
+            return None
+
+        def invoke(called: Callable[..., Any], values: Sequence[Any]) -> Any:
+            places = iter(values)
+            inputs = self.inputs(lambda tensor: next(places))
+            keywords = map_tensors(lambda tensor: next(places), dict(sorted(self.case.call.items())))
+            if takes_training(layer):
+                keywords["training"] = False
+            return called(inputs, **keywords)
+
+        def run() -> Outcome | None:
+            trace = self.backend.graph if how == "graph" else self.backend.compiled
+            function = trace(layer, invoke)
+            if function is None:
+                return None
+            outputs = function([self.put(tensor) for tensor in flat])
+            leaves = leaves_of(outputs)
+            return Outcome(structure_of(outputs), [self.value(leaf) for leaf in leaves], (), self.state(layer))
+
+        found: Outcome | Raised | None = self.attempt("the call as a graph" if how == "graph" else "the compiled call", run)
+        self.set_state(layer, self.seen.state_before)
+        return found
+
+    def _graph(self) -> None:
+        self.seen.graph = self._traced("graph")
+
+    def _compiled(self) -> None:
+        self.seen.compiled = self._traced("compiled")
+
+    def _identities(self) -> None:
+        found: dict[str, Outcome | Raised] = {}
+        for identity in self.spec.identities:
+            other = identity.other(self.case)
+            if other is None:
+                continue
+            weights = None
+            if identity.weights is not None:
+                weights = list(identity.weights(self.case, self.weight_values_given))
+            found[identity.name] = self.attempt(f"the other side of {identity.name}", partial(self._like, other, weights))
+        self.seen.identities = found
+
+    def _dropped(self) -> None:
+        case, seen = self.case, self.seen
+        names = sorted(
+            name for name, value in case.arguments.items() if name not in seen.defaults or value != seen.defaults[name]
+        )
+        if case.arguments.get("data_format") == case.settings.get("image_data_format", "channels_last"):
+            names = [name for name in names if name != "data_format"]  # which says what holds anyway
+        if not seen.weights:
+            names = [name for name in names if name != "trainable"]
+        nothing = all(not np.any(array) for array in seen.inputs if array.dtype != object)
+        if not names or not isinstance(seen.eager, Outcome) or nothing:
+            return
+        # Another one for another case: over many cases each gets its turn.
+        argument = names[zlib.crc32(case.key().encode()) % len(names)]
+        other = self.beside(case.without(argument))
+        with other.settings():
+            without = other.run("training")
+        if isinstance(without.eager, Outcome):
+            seen.dropped = Dropped(argument, differences(seen, without))
+
+    def _exact(self) -> None:
+        if self.backend.name != "tensorflow" or self.case.policy == "none":  # elsewhere Keras computes float64 in float32
+            return
+        # The very numbers that the lower precision was given.
+        rounded = partial(map_tensors, lambda tensor: literal(tensor, make(tensor, self.compute_dtype)))
+        case = self.case.replace(policy="float64", inputs=rounded(self.case.inputs), call=rounded(dict(self.case.call)))
+        self.seen.exact = self.attempt(
+            "the call in float64",
+            lambda: self._like(case, [np.asarray(value, dtype=np.float64) for value in self.weight_values_given]),
+        )
+
+    def _empty(self) -> None:
+        flat = tensors([self.case.inputs, dict(self.case.call)])
+        if any(not tensor.shape or tensor.dtype == "string" for tensor in flat):
+            return
+
+        def none_of(tensor: Tensor) -> Tensor:
+            return literal(tensor, make(tensor, self.compute_dtype)[:0])
+
+        case = self.case.replace(
+            inputs=map_tensors(none_of, self.case.inputs),
+            call=map_tensors(none_of, dict(self.case.call)),
+            masks=None if self.case.masks is None else tuple(mask and none_of(mask) for mask in self.case.masks),
+        )
+        self.set_state(self.layer, self.seen.state_before)
+        self.seen.empty = self.attempt("the call with no samples", lambda: self.beside(case).call(self.layer))
+        self.set_state(self.layer, self.seen.state_before)
+
+
+PARTS: Mapping[str, Callable[[LayerObserver], None]] = {
+    "again": LayerObserver._again,  # noqa: SLF001
+    "training": LayerObserver._training,  # noqa: SLF001
+    "declared": LayerObserver._declared,  # noqa: SLF001
+    "rows": LayerObserver._rows,  # noqa: SLF001
+    "defaulted": LayerObserver._defaulted,  # noqa: SLF001
+    "config": LayerObserver._config,  # noqa: SLF001
+    "saved": LayerObserver._saved,  # noqa: SLF001
+    "graph": LayerObserver._graph,  # noqa: SLF001
+    "compiled": LayerObserver._compiled,  # noqa: SLF001
+    "identities": LayerObserver._identities,  # noqa: SLF001
+    "dropped": LayerObserver._dropped,  # noqa: SLF001
+    "exact": LayerObserver._exact,  # noqa: SLF001
+    "empty": LayerObserver._empty,  # noqa: SLF001
+}
+"""What can be observed beyond the building and the first call."""
+
+
+def observe(spec: LayerSpec, case: Case, backend: Backend, *parts: str) -> LayerObservation:
+    """Runs a case and records these parts."""
+    return LayerObserver(spec, case, backend).run(*parts)
+
+
+def literal(tensor: Tensor, array: Array) -> Tensor:
+    """A tensor that holds just these values."""
+    return Tensor(array.shape, tensor.dtype, literal=array.tolist())
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """The constructor's defaults that are plain values."""
+    found = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if isinstance(parameter.default, (bool, int, float, str, tuple)) or parameter.default is None:
+            found[name] = parameter.default
+    return found

@@ -1,0 +1,61 @@
+"""What the tests of layers share: the specs, and what a layer's check needs of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_dlcheck import Backend, Device
+from pytest_dlcheck.backends import versions
+from pytest_dlcheck.checking import EXAMPLES, Finding, LayerCheck
+from pytest_dlcheck.known_issues import known_issues
+from pytest_dlcheck.properties.layers.catalogue import of_group
+from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.subjects.spec import LayerSpec, World
+
+
+@pytest.fixture(scope="session")
+def compiled_once(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """On JAX, keeps what it compiles: op by op it compiles each operation for each shape, and layers share many."""
+    if backend.name != "jax":
+        return
+    config = backend.framework.config
+    config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("jax-cache")))
+    config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="session")
+def check_spec(
+    backend: Backend, device: Device, compiled_once: None, dl_seed: int, dl_profile: str, dl_share_s: float | None
+) -> Callable[[LayerSpec, str], list[Finding]]:
+    """Checks a layer in a group of modes on this test's backend and device."""
+    installed = versions(backend.name)
+
+    def check(spec: LayerSpec, group: str) -> list[Finding]:
+        if installed["keras"].startswith("2."):
+            pytest.skip(f"the specs of layers are written for Keras 3, and Keras {installed['keras']} is installed")
+        kind = getattr(backend.keras.layers, spec.name, None)
+        if kind is None:
+            pytest.skip(f"keras {installed['keras']} has no layers.{spec.name}")
+        if spec.backends and backend.name not in spec.backends:
+            pytest.skip(f"{spec.name} exists on {', '.join(spec.backends)} only")
+        for module in spec.requires:
+            pytest.importorskip(module, reason=f"{spec.name} needs the module {module}, which is not installed")
+        exempt = [spec.exempt.get(each.name) for each in of_group(group)]
+        if all(exempt):
+            pytest.skip(f"{spec.name} has nothing to check {group}: {exempt[0]}")
+        world = World.of(backend.name, installed["keras"], kind, device.kind)
+        return LayerCheck(
+            spec,
+            backend,
+            world,
+            group,
+            seed=derive(dl_seed, spec.subject, group),
+            effort=EXAMPLES[dl_profile],
+            known=lambda name: known_issues(spec.subject, name, backend.name, installed, device=str(device)),
+            budget_s=dl_share_s,
+        ).run()
+
+    return check
