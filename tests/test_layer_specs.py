@@ -29,10 +29,11 @@ NEEDED: Mapping[str, set[str]] = {
     "CategoryEncoding": {"num_tokens"},
     "IntegerLookup": {"vocabulary"},
     "StringLookup": {"vocabulary"},
-    "TextVectorization": {"vocabulary"},
+    "TextVectorization": {"vocabulary", "split"},
     "MelSpectrogram": {"fft_length", "num_mel_bins", "sequence_stride"},
     "STFTSpectrogram": {"frame_length"},
     "JaxLayer": {"init_fn"},
+    "TorchModuleWrapper": {"output_shape"},
 }
 
 SIGNATURES = """

@@ -27,11 +27,12 @@ TIMED = """
 RECORDED = """
     import os
     from pytest_dlcheck.benchmark import bridge
+    from pytest_dlcheck.benchmark.client import LOOK
     from pytest_dlcheck.benchmark.measurement import Measurement, Side
 
     class Recorded:
-        def __init__(self, kinds, seed, *, quick):
-            self.quick = quick
+        def __init__(self, kinds, seed, effort):
+            self.quick = effort is LOOK
 
         def measure(self, workload, backend, device):
             who = os.environ.get("PYTEST_XDIST_WORKER", "controller")
