@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Runs
+from pytest_dlcheck.benchmark.client import USUAL
 from pytest_dlcheck.benchmark.measurement import FIT, LOOP
 
 TIMED = """
@@ -80,7 +81,7 @@ class TestPytestBenchmark:
         for each in shown.values():
             extra = each["extra_info"]
             assert (extra["backend"], extra["device"]) == ("torch", "cpu:0")
-            assert each["stats"]["rounds"] == len(each["stats"]["data"]) >= 5
+            assert each["stats"]["rounds"] == len(each["stats"]["data"]) >= USUAL.pairs
             assert 32 / each["stats"]["median"] == pytest.approx(extra["samples_per_second"], rel=1e-6)
             assert extra["import_s"] > 0
             assert extra["steps_per_block"] >= 2
