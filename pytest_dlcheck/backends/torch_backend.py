@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pytest_dlcheck.backends.base import Array, Backend, Invoke
+from pytest_dlcheck.backends.base import Array, Backend
 from pytest_dlcheck.devices import DeviceName
 
 __all__ = ["BACKEND", "TorchBackend"]
@@ -70,17 +69,6 @@ class TorchBackend(Backend):
         value = torch.mean(keras.losses.get(loss)(keras.ops.convert_to_tensor(y), outputs))
         found = torch.autograd.grad(value, weights, allow_unused=True)
         return [None if gradient is None else self.to_numpy(gradient) for gradient in found]
-
-    def graph(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
-        # Captured by TorchDynamo and run as captured: no C++ compiler is needed for that.
-        compile_ = self.framework.compile
-
-        def run(values: Sequence[Any]) -> Any:
-            self.framework.compiler.reset()
-            with self.framework.no_grad():
-                return compile_(lambda *tensors: invoke(layer, tensors), backend="eager")(*values)
-
-        return run
 
 
 BACKEND = TorchBackend
