@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNIT_ROUNDOFF", "Bounded", "Rounding", "from_moved_starts", "perturbed", "propagated", "unreferenced"]
+__all__ = ["UNIT_ROUNDOFF", "Bounded", "Rounding", "from_moved_starts", "of_sum", "perturbed", "propagated", "unreferenced"]
 
 Array = NDArray[np.float64]
 
@@ -143,6 +144,22 @@ def perturbed(
     largest = max(float(np.max(finite, initial=0.0)), scale)
     tolerance = 16 * change + 16 * rms + 4 * unit_roundoff * finite + 16 * unit_roundoff * largest + SMALLEST_NORMAL
     return Bounded(y, tolerance, "16 times what inputs and weights, moved by 2 units of roundoff, change")
+
+
+def of_sum(size: float | Array, *, unit_roundoff: float, terms: int = 256) -> Any:
+    """How far a sum computed in low precision may be off: 256 units of roundoff of the sum of its terms' magnitudes.
+
+    A sum of K terms is off by at most K u times that (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 4.4);
+    what is summed here, losses and means over a batch, has at most some hundred terms. A term smaller than the dtype's least
+    number vanishes.
+
+    Args:
+        size: the sum of the terms' magnitudes.
+        unit_roundoff: of the dtype that the sum was computed in.
+        terms: how many may vanish.
+    """
+    least = 2.0**-24 if unit_roundoff == UNIT_ROUNDOFF["float16"] else SMALLEST_NORMAL
+    return 256 * unit_roundoff * size + least * terms
 
 
 def unreferenced(value: Array, *, unit_roundoff: float, scale: float = 0.0) -> Bounded:

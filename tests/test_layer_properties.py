@@ -166,6 +166,7 @@ DEFECTS: list[tuple[str, str, Plant]] = [
     ("shape", "rank", in_dict("declared", "compute_output_shape", Declared("*", [(3,)]))),
     ("shape", "structure", in_dict("declared", "symbolic call", Declared("[*, *]", [(3, 2)] * 2))),
     ("shape", "an error", in_dict("declared", "symbolic call", RAISED)),
+    ("shape", "no symbolic call", in_dict("declared", "symbolic call", Raised("NotImplementedError", "no", "it"))),
     ("dtype", "symbolic call", in_dict("declared", "symbolic call", Declared("*", [(3, 2)], ["float16"]))),
     ("policy", "output", plants("eager", outcome(values=[value(X, "float64")]))),
     ("policy", "weight", weight(dtype="float16")),
@@ -251,6 +252,14 @@ def test_a_constraint_that_was_dropped_is_caught() -> None:
 
 def test_every_property_has_a_planted_defect() -> None:
     assert {each.name for each in PROPERTIES} == {name for name, _, _ in DEFECTS} | {"constraints"}
+
+
+def test_a_layer_need_not_have_compute_output_shape() -> None:
+    seen = good()
+    in_dict("declared", "compute_output_shape", Raised("NotImplementedError", "no", "it"))(seen)
+    verdict = judged("shape", seen)
+    assert verdict is not None
+    assert verdict.outcome == "pass"
 
 
 # What depends on what the spec claims.

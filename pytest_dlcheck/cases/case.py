@@ -89,6 +89,11 @@ class Case:
         """The class's own name: `Conv2D`."""
         return self.subject.rpartition(".")[2]
 
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that the policy computes in; float32 where there is no policy."""
+        return "float32" if self.policy == "none" else self.policy.removeprefix("mixed_")
+
     def replace(self, **changes: Any) -> Case:
         """The same case, with some fields changed."""
         return dataclasses.replace(self, **changes)

@@ -21,7 +21,7 @@ from pytest_dlcheck.observe.nests import is_text, leaves_of, map_leaves, structu
 from pytest_dlcheck.subjects.callables import CUSTOM_OBJECTS
 from pytest_dlcheck.subjects.spec import LayerSpec
 
-__all__ = ["LayerRunner", "compute_dtype", "remembered", "takes_training"]
+__all__ = ["LayerRunner", "remembered", "takes_training"]
 
 Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ class LayerRunner:
         self.case = case
         self.backend = backend
         self.keras = backend.keras
-        self.compute_dtype = compute_dtype(case.policy)
+        self.compute_dtype = case.compute_dtype
 
     # Making.
 
@@ -223,11 +223,6 @@ def remembered(layer: Any) -> dict[str, Any]:
                 counted.add(id(variable))
                 found[f"{part.name}/rnn_state_{index}"] = variable
     return found
-
-
-def compute_dtype(policy: str) -> str:
-    """The dtype that a policy computes in."""
-    return "float32" if policy == "none" else policy.removeprefix("mixed_")
 
 
 def takes_training(layer: Any) -> bool:

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 def compute_dtype(case: Case) -> str:
     """The dtype that the case's layer computes in."""
-    return "float32" if case.policy == "none" else case.policy.removeprefix("mixed_")
+    return case.compute_dtype
 
 
 def of_array(array: Array, dtype: str = "float") -> Tensor:

@@ -12,6 +12,7 @@ from pytest_dlcheck.observe.layer_observation import Raised, Weight
 from pytest_dlcheck.properties.layers.judging import Judging, brief
 from pytest_dlcheck.properties.verdict import Verdict, failed, passed
 from pytest_dlcheck.references.regularizers import penalty
+from pytest_dlcheck.tolerance import of_sum
 
 __all__ = ["constraints_are_kept", "initializers_fill", "regularizers_penalize", "shows_an_effect"]
 
@@ -100,10 +101,9 @@ def regularizers_penalize(judging: Judging) -> Verdict | None:  # noqa: C901 - a
     if not any_given:
         return None
     got = float(np.sum(outcome.losses))
-    # A sum of at most some hundred squares, in the dtype of the weights or of the outputs.
-    # What is smaller than the dtype's least number vanishes, term by term.
-    least = (2.0**-24 if judging.dtype == "float16" else 1.2e-38) * (1 + sum(value.array.size for value in outcome.values))
-    if not abs(got - expected) <= 32 * judging.unit_roundoff * (size + abs(expected)) + 1e-6 * size + least:
+    terms = 1 + sum(value.array.size for value in outcome.values)
+    bound = of_sum(size + abs(expected), unit_roundoff=judging.unit_roundoff, terms=terms)
+    if not abs(got - expected) <= bound:
         return failed(f"the losses are {list(outcome.losses)}, and the regularizers give {expected}")
     return passed(f"a penalty of {expected:.4g}")
 

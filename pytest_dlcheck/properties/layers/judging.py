@@ -40,8 +40,7 @@ class Judging:
     @property
     def dtype(self) -> str:
         """The dtype that the layer computes in."""
-        policy = self.seen.case.policy
-        return "float32" if policy == "none" else policy.removeprefix("mixed_")
+        return self.seen.case.compute_dtype
 
     @property
     def unit_roundoff(self) -> float:

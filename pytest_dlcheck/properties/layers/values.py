@@ -9,7 +9,7 @@ import numpy as np
 from pytest_dlcheck.observe.layer_observation import Outcome, Raised
 from pytest_dlcheck.properties.layers.judging import Judging, all_of, compare, same_outcome
 from pytest_dlcheck.properties.verdict import IMPRECISE, PASS, Verdict, failed, passed
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, of_sum
 
 __all__ = [
     "accepts",
@@ -119,7 +119,7 @@ def training_matches_reference(judging: Judging) -> Verdict | None:
         inputs = max(
             (float(np.max(np.abs(each), initial=0.0)) for each in judging.seen.inputs if each.dtype.kind == "f"), default=0
         )
-        bound = 256 * judging.unit_roundoff * (size + min(inputs, 1e3) ** 2) + 1e-30
+        bound = of_sum(size + min(inputs, 1e3) ** 2, unit_roundoff=judging.unit_roundoff)
         wrong = ~(np.abs(got - target) <= bound)
         if got.shape != target.shape or wrong.any():
             verdicts.append(
@@ -255,8 +255,6 @@ def satisfies_identities(judging: Judging) -> Verdict | None:
                 tolerance = np.abs(bound) if bounded is None else bounded.tolerance
                 # A map that adds or scales entries may shrink a bound to nothing; the largest one stands for all.
                 floor = float(np.max(np.abs(bound), initial=0.0))
-                from pytest_dlcheck.tolerance import Bounded
-
                 verdicts.append(
                     compare(what, value, Bounded(np.asarray(target), np.maximum(tolerance, floor), "both sides round"))
                 )
