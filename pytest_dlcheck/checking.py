@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
 from pytest_dlcheck.subjects.spec import LayerSpec, World
 
-__all__ = ["EXAMPLES", "Effort", "Finding", "LayerCheck", "judge_case"]
+__all__ = ["ENOUGH", "EXAMPLES", "TURNS", "Effort", "Finding", "LayerCheck", "judge_case"]
 
 
 # After so many cases without it, something that never showed is missing.
@@ -34,22 +35,38 @@ class Effort:
 
     Attributes:
         examples: cases in each group of modes.
-        costly: how many of them are observed in full, files and empty batches included.
+        op_by_op: eager cases where the framework compiles every operation for every shape, which takes a second a case.
+        costly: how many of them are observed with files and empty batches.
         shrink_s: seconds to look for a smaller case of one failing property.
+        in_turns: whether a case is observed in one half of the ways only, the next one in the other half.
+        quick: whether what is compiled for the eager calls goes without the compiler's optimizations.
     """
 
     examples: Mapping[str, int]
+    op_by_op: int
     costly: int
     shrink_s: float
+    in_turns: bool = False
+    quick: bool = False
+
+    def cases(self, group: str, backend: Backend) -> int:
+        """How many cases a group of modes gets on a backend."""
+        return self.op_by_op if group == "eager" and backend.compiles_operations else self.examples[group]
 
 
 EXAMPLES: Mapping[str, Effort] = MappingProxyType(
     {
-        "smoke": Effort({"eager": 4, "graph": 1, "compiled": 1}, costly=1, shrink_s=5),
-        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, costly=2, shrink_s=20),
-        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, costly=15, shrink_s=60),
+        "smoke": Effort({"eager": 3, "graph": 1, "compiled": 1}, op_by_op=2, costly=1, shrink_s=5, in_turns=True, quick=True),
+        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, op_by_op=5, costly=2, shrink_s=20, quick=True),
+        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, op_by_op=50, costly=15, shrink_s=60),
     }
 )
+
+TURNS: tuple[frozenset[str], ...] = (
+    frozenset({"again", "training", "rows", "dropped"}),
+    frozenset({"identities", "defaulted", "config"}),
+)
+"""The parts of an observation that take calls or layers of their own, in halves that take about as long."""
 
 
 @dataclass
@@ -92,19 +109,34 @@ Judged = dict[str, Verdict]
 
 
 def judge_case(
-    spec: LayerSpec, case: Case, backend: Backend, world: World, properties: Sequence[Property], *, costly: bool = True
+    spec: LayerSpec,
+    case: Case,
+    backend: Backend,
+    world: World,
+    properties: Sequence[Property],
+    *,
+    costly: bool = True,
+    without: frozenset[str] = frozenset(),
 ) -> Judged:
     """Observes a case and lets each property judge it; those that do not apply are left out.
 
+    Of `without`, which names parts of the observation, nothing is observed, nor is what needs one of them judged.
     A property that itself ends in an error gives `broken`, with the traceback: a defect of this package.
     """
     observer = LayerObserver(spec, case, backend)
     declared_unsupported = spec.unsupported(case, world) is not None
-    properties = [each for each in properties if each.name not in spec.exempt and (costly or not each.costly)]
+    properties = [
+        each
+        for each in properties
+        if each.name not in spec.exempt
+        and (costly or not each.costly)
+        # Whether it is accepted shows in whatever is observed.
+        and (each.name == "accepts" or without.isdisjoint(each.parts))
+    ]
     if declared_unsupported:
         # In every group of modes: that it ends in an error is all that there is to say of such a case.
         properties = [each for each in PROPERTIES if each.name == "accepts"]
-    seen = observer.run(*parts_of(tuple(properties), costly=costly))
+    seen = observer.run(*(part for part in parts_of(tuple(properties), costly=costly) if part not in without))
     if isinstance(seen.eager, Raised):
         properties = [each for each in PROPERTIES if each.name == "accepts"]
     judging = Judging(spec, world, seen)
@@ -165,11 +197,14 @@ class LayerCheck:
         assert group in GROUPS
         self.spec, self.backend, self.world, self.group = spec, backend, world, group
         self.seed, self.effort, self.budget_s = seed, effort, budget_s
-        self.properties = of_group(group)
+        self.wanted = effort.cases(group, backend)
+        # What never showed in a few cases may still show.
+        self.properties = tuple(each for each in of_group(group) if not each.overall or self.wanted >= ENOUGH)
         self.known = {name: tuple(known(name)) for name in ("accepts", *(each.name for each in self.properties))}
         self.overall = {each.name for each in self.properties if each.overall}
         self.cut = False
         self._judged: dict[str, Judged] = {}
+        self._looked_at: set[str] = set()
         self._choices: dict[str, tuple[int, ...]] = {}
         self._tallies: dict[tuple[str, str], _Tally] = {}
         self._drawn = 0
@@ -178,9 +213,13 @@ class LayerCheck:
 
     def run(self) -> list[Finding]:
         """Replays the register's cases, draws the others, and says what became of each property."""
+        with self.backend.quick() if self.effort.quick else contextlib.nullcontext():
+            return self._run()
+
+    def _run(self) -> list[Finding]:
         stale = self._replay()
         self._end = None if self.budget_s is None else time.perf_counter() + self.budget_s
-        wanted = self.effort.examples[self.group]
+        wanted = self.wanted
         # The simplest case is one of them where there are several; where there are few, it says least.
         if wanted > 2:
             self._look(simplest_case(self.spec, self.world))
@@ -197,22 +236,32 @@ class LayerCheck:
             findings.append(Finding("cases", "any", self.group, "skip", said, self._drawn))
         return stale + findings
 
-    def _judge(self, case: Case, *, costly: bool) -> Judged:
-        key = case.key()
+    def _judge(self, case: Case, *, costly: bool, without: frozenset[str] = frozenset()) -> Judged:
+        key = case.key() if not without else f"{case.key()} without {sorted(without)}"
         if key not in self._judged:
-            self._judged[key] = judge_case(self.spec, case, self.backend, self.world, self.properties, costly=costly)
+            self._judged[key] = judge_case(
+                self.spec, case, self.backend, self.world, self.properties, costly=costly, without=without
+            )
         return self._judged[key]
+
+    def _not_its_turn(self) -> frozenset[str]:
+        if not self.effort.in_turns or self.group != "eager":
+            return frozenset()
+        # Which half comes first differs from layer to layer, and from run to run.
+        return TURNS[(self._drawn + self.seed) % len(TURNS)]
 
     def _look(self, case: Case) -> None:
         if self._end is not None and self._drawn and time.perf_counter() > self._end:
             self.cut = True
             return
-        if case.key() in self._judged:
+        if case.key() in self._looked_at:
             return
+        self._looked_at.add(case.key())
         start = time.perf_counter()
         costly = self._drawn < self.effort.costly
+        without = self._not_its_turn()
         self._drawn += 1
-        verdicts = self._judge(case, costly=costly)
+        verdicts = self._judge(case, costly=costly, without=without)
         share = (time.perf_counter() - start) / max(1, len(verdicts))
         for name, verdict in verdicts.items():
             tally = self._tallies.setdefault((name, "any" if name in self.overall else case.policy), _Tally())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,21 @@ def backend(_dl_run: Run, _dl_backend: str) -> Backend:
     except BackendError as error:
         _dl_run.give_up(str(error))
     return loaded
+
+
+@pytest.fixture(scope="session")
+def dl_compiled_once(request: pytest.FixtureRequest, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Lets the tests that ask for it share what is compiled, with each other and with the next run (on JAX).
+
+    JAX compiles a program anew for each instance of a model, and outside of programs each operation for each shape. What it
+    compiled lies in pytest's cache, which `--cache-clear` empties; without that plugin it lies in the run's temporary folder.
+    """
+    cache = getattr(request.config, "cache", None)
+    if cache is not None:
+        with contextlib.suppress(OSError):
+            backend.keep_compiled(Path(cache.mkdir("dlcheck-compiled")))
+            return
+    backend.keep_compiled(tmp_path_factory.mktemp("compiled"))
 
 
 class Device:

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNIT_ROUNDOFF", "Bounded", "Rounding", "from_moved_starts", "of_sum", "perturbed", "propagated", "unreferenced"]
+__all__ = [
+    "SMALLEST_NORMAL",
+    "UNIT_ROUNDOFF",
+    "Bounded",
+    "Rounding",
+    "from_moved_starts",
+    "of_sum",
+    "perturbed",
+    "propagated",
+    "unreferenced",
+]
 
 Array = NDArray[np.float64]
 

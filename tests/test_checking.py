@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +17,10 @@ import pytest
 from conftest import need
 from pytest_dlcheck import checking
 from pytest_dlcheck.cases.case import Case, Tensor, dumps
-from pytest_dlcheck.checking import EXAMPLES, Effort, Finding, LayerCheck
+from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck
 from pytest_dlcheck.known_issues import KnownIssue
+from pytest_dlcheck.observe.layer import PARTS
+from pytest_dlcheck.properties.layers.catalogue import PROPERTIES
 from pytest_dlcheck.properties.verdict import HARMLESS, Verdict, failed, passed
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.layers import SPECS
@@ -28,7 +34,8 @@ def draw(d: Draw) -> None:
 
 
 SPEC = LayerSpec("Dense", draw, policies=("float32",))
-EFFORT = Effort({"eager": 30, "graph": 2, "compiled": 1}, costly=2, shrink_s=30)
+EFFORT = Effort({"eager": 30, "graph": 2, "compiled": 1}, op_by_op=5, costly=2, shrink_s=30)
+BACKEND = SimpleNamespace(compiles_operations=False, quick=contextlib.nullcontext)
 
 
 class Fake:
@@ -48,11 +55,11 @@ class Fake:
 def check(known: Sequence[KnownIssue] = (), *, seed: int = 1, spec: LayerSpec = SPEC, **options: Any) -> dict[str, Finding]:
     made = LayerCheck(
         spec,
-        None,  # type: ignore[arg-type]  # the fake needs no backend
+        options.pop("backend", BACKEND),
         World(),
         options.pop("group", "eager"),
         seed=seed,
-        effort=EFFORT,
+        effort=options.pop("effort", EFFORT),
         known=lambda name: [issue for issue in known if issue.property == name],
         **options,
     )
@@ -101,7 +108,7 @@ def test_each_failing_property_is_shrunk_on_its_own(monkeypatch: pytest.MonkeyPa
 def test_a_shrunk_case_fails_in_the_policy_in_which_it_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = LayerSpec("Dense", draw, policies=("float32", "float16"))
     Fake(monkeypatch, shape=lambda case: failed("half") if case.policy == "float16" else passed("fine"))
-    checked = LayerCheck(spec, None, World(), "eager", seed=0, effort=EFFORT)  # type: ignore[arg-type]
+    checked = LayerCheck(spec, BACKEND, World(), "eager", seed=0, effort=EFFORT)  # type: ignore[arg-type]
     found = {(finding.property, finding.dtype): finding for finding in checked.run()}
     assert found["shape", "float32"].verdict == "pass"
     assert found["shape", "float16"].verdict == "fail"
@@ -151,7 +158,7 @@ STORED = Case("keras.layers.Dense", {"units": 30}, Tensor((1, 1)))
 
 def test_a_stored_case_is_replayed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Fake(monkeypatch, shape=lambda case: failed("off") if case == STORED else passed("fine"))
-    made = LayerCheck(SPEC, None, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry(case=dumps(STORED))])  # type: ignore[arg-type]
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry(case=dumps(STORED))])  # type: ignore[arg-type]
     (first, *_) = [finding for finding in made.run() if finding.property == "shape"]
     assert fake.cases[0] == STORED
     assert first.verdict == "known"
@@ -160,7 +167,7 @@ def test_a_stored_case_is_replayed_first(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_stored_case_that_passes_is_fixed_and_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     Fake(monkeypatch, shape=lambda case: passed("fine"))
-    made = LayerCheck(SPEC, None, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry(case=dumps(STORED))])  # type: ignore[arg-type]
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry(case=dumps(STORED))])  # type: ignore[arg-type]
     found = next(finding for finding in made.run() if finding.property == "shape")
     assert found.verdict == "fixed"
     assert not found.is_harmless()
@@ -203,6 +210,60 @@ def test_a_budget_cuts_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_profiles_draw_more_and_more() -> None:
     for less, more in (("smoke", "default"), ("default", "nightly")):
         assert all(EXAMPLES[less].examples[group] < EXAMPLES[more].examples[group] for group in EXAMPLES[less].examples)
+        assert EXAMPLES[less].op_by_op < EXAMPLES[more].op_by_op
+
+
+def test_where_every_operation_is_compiled_fewer_cases_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    for group, examples in (("eager", EFFORT.op_by_op), ("compiled", EFFORT.examples["compiled"])):
+        fake = Fake(monkeypatch, shape=lambda case: passed("fine"))
+        check(group=group, backend=SimpleNamespace(compiles_operations=True, quick=contextlib.nullcontext))
+        assert len(fake.cases) == examples
+
+
+def test_optimizations_are_left_out_only_where_the_effort_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[str] = []
+
+    @contextlib.contextmanager
+    def quick() -> Iterator[None]:
+        inside.append("quick")
+        yield
+
+    Fake(monkeypatch, shape=lambda case: passed("fine"))
+    for wanted in (False, True):
+        backend = SimpleNamespace(compiles_operations=True, quick=quick)
+        check(backend=backend, effort=replace(EFFORT, quick=wanted))
+        assert inside == ["quick"] * wanted
+
+
+def test_cases_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One case is observed without one half of the parts, the next without the other; without turns, every one in full."""
+    for in_turns in (False, True):
+        left_out: list[frozenset[str]] = []
+
+        def judge(*args: Any, without: frozenset[str], **kwargs: Any) -> dict[str, Verdict]:
+            left_out.append(without)  # noqa: B023 - called within this turn of the loop
+            return {"shape": passed("fine")}
+
+        monkeypatch.setattr(checking, "judge_case", judge)
+        check(effort=replace(EFFORT, in_turns=in_turns))
+        wanted = set(TURNS) if in_turns else {frozenset()}
+        assert set(left_out) == wanted
+        assert all(first != second for first, second in pairwise(left_out)) is in_turns
+
+
+def test_turns_share_out_the_parts_that_take_calls_of_their_own() -> None:
+    assert frozenset.union(*TURNS) <= set(PARTS)
+    assert not frozenset.intersection(*TURNS)
+    for each in PROPERTIES:
+        # In one half or the other, so that every property has its turn.
+        assert each.name == "accepts" or any(turn.isdisjoint(each.parts) for turn in TURNS), each.name
+
+
+def test_an_argument_s_effect_is_not_judged_on_too_few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    Fake(monkeypatch, effect=lambda case: passed("units: seen"))
+    few = replace(EFFORT, examples={**EFFORT.examples, "eager": ENOUGH - 1})
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=1, effort=few)  # type: ignore[arg-type]
+    assert "effect" not in {each.name for each in made.properties}
 
 
 def test_every_argument_a_spec_leaves_out_says_why() -> None:
@@ -246,7 +307,7 @@ def test_a_planted_defect_is_found_with_its_smallest_case(pytester: pytest.Pytes
     result, results = run_with(pytester, planted=True)
     result.assert_outcomes(failed=1)
     wrong = {each["property"]: each for each in results if each["verdict"] not in HARMLESS}
-    assert {"reference", "training_reference"} <= set(wrong)
+    assert {"reference", "identities"} <= set(wrong)
     assert wrong["reference"]["case"]["$case"]["arguments"] == {"units": 3}
     script = pytester.path / "report" / "cases" / "layers.Dense-reference-numpy-float32-eager.py"
     assert "keras.layers.Dense(units=3)" in script.read_text()

@@ -125,7 +125,9 @@ def observed_training(spec: ModelSpec) -> Training:
     perfect = targets
     if spec.targets == "integer":
         perfect = np.eye(spec.output_shape[-1], dtype=np.float32)[targets]
-    return Training(tuple(np.linspace(2.3, 0.3, spec.epochs)), 30, perfect.reshape(len(x), -1) * 0.98 + 0.01, targets)
+    predictions = perfect.reshape(len(x), -1) * 0.98 + 0.01
+    untrained = np.zeros_like(predictions) if spec.level.of_start else None
+    return Training(tuple(np.linspace(2.3, 0.3, spec.epochs)), 30, predictions, targets, untrained)
 
 
 def observed_scoring(spec: ModelSpec) -> Scoring:
@@ -368,6 +370,17 @@ def test_a_planted_defect_is_caught(name: str, planted: Defect, words: str) -> N
     verdict = judge(spec, planted(observe(spec)))
     assert verdict.outcome == "fail"
     assert words in verdict.message
+
+
+def test_a_level_that_is_a_share_of_the_untrained_error() -> None:
+    spec = by_name("linear_regression")
+    right = observed_training(spec)
+    half_way = replace(right, held_out_predictions=(right.held_out_predictions + right.untrained_predictions) / 2)
+    verdict = properties.reaches_level(spec, half_way)
+    assert verdict.outcome == "fail"
+    assert "of the untrained model's" in verdict.message
+    with pytest.raises(ValueError, match="which was not observed"):
+        properties.reaches_level(spec, replace(right, untrained_predictions=None))
 
 
 def test_every_property_has_planted_defects() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -253,6 +254,21 @@ class Backend(ABC):
         """
 
     # Modes.
+
+    compiles_operations = False
+    """Whether each operation of an eager call is compiled, for each shape anew."""
+
+    def quick(self) -> contextlib.AbstractContextManager[object]:
+        """Inside, what is compiled for eager calls goes without optimization, where the framework compiles them at all."""
+        return contextlib.nullcontext()
+
+    def keep_compiled(self, root: Path) -> None:
+        """From now on compiled code is kept in a folder below `root`, and taken from there, where the framework can do so.
+
+        Raises:
+            OSError: the folder cannot be made.
+        """
+        del root
 
     def graph(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any] | None:
         """The layer's call as a graph, traced with sizes left open where the framework can; None if it has no graphs.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pytest_dlcheck.backends.base import Array, Backend, Invoke
+from pytest_dlcheck.compiled_cache import build_of, folder_in
 from pytest_dlcheck.devices import DeviceName
 
 __all__ = ["BACKEND", "JaxBackend"]
@@ -72,6 +75,29 @@ class JaxBackend(Backend):
         # Compiled, since op by op JAX compiles each operation for each shape on its own.
         return [np.array(gradient) for gradient in jax.jit(jax.grad(mean_loss))(trainable)]
 
+    compiles_operations = True
+
+    @contextlib.contextmanager
+    def _optimizing(self, wanted: bool) -> Iterator[None]:
+        config = self.framework.config
+        before = config.read("jax_disable_most_optimizations")
+        config.update("jax_disable_most_optimizations", not wanted)
+        try:
+            yield
+        finally:
+            config.update("jax_disable_most_optimizations", before)
+
+    def quick(self) -> contextlib.AbstractContextManager[object]:
+        return self._optimizing(False)
+
+    def keep_compiled(self, root: Path) -> None:
+        compiler = Path(importlib.import_module("jaxlib").__file__ or "").parent
+        config = self.framework.config
+        config.update("jax_compilation_cache_dir", str(folder_in(root, build_of([compiler]))))
+        # JAX would leave out what takes less than a second, and here nearly everything does.
+        config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
     def compiled(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
         def run(values: Sequence[Any]) -> Any:
             trainable, others = layer.trainable_variables, layer.non_trainable_variables
@@ -90,9 +116,10 @@ class JaxBackend(Backend):
 
                 return invoke(stand_in, tensors), kept[0]
 
-            outputs, after = self.framework.jit(pure)(
-                [variable.value for variable in trainable], [variable.value for variable in others], list(values)
-            )
+            with self._optimizing(True):
+                outputs, after = self.framework.jit(pure)(
+                    [variable.value for variable in trainable], [variable.value for variable in others], list(values)
+                )
             for variable, value in zip(others, after, strict=True):
                 variable.assign(value)
             return outputs

@@ -134,6 +134,8 @@ class Level:
     """`accuracy` (a share of the samples) or `mean_squared_error` (the data's unit, squared)."""
     bound: float
     why: str
+    of_start: bool = False
+    """Whether the bound is a share of what the untrained model has. For where that varies, and training takes a share of it."""
 
     @property
     def higher_is_better(self) -> bool:

@@ -212,13 +212,18 @@ class ModelObserver:
         model, data = self._begun_again[0], self.data
         held_out = data.x_test[:VALIDATED_SAMPLES], data.y_test[:VALIDATED_SAMPLES]
         options = {"validation_data": held_out} if self.spec.validated else {}
+        untrained = self._predict_held_out(model) if self.spec.level.of_start else None
         history = self._fit(model, data.x_train, data.y_train, epochs=self.epochs, **options).history
         return model, Training(
             tuple(float(loss) for loss in history["loss"]),
             -(-len(data.x_train) // self.spec.batch_size),
-            np.asarray(model.predict(data.x_test, batch_size=SCORED_BATCHES[-1], verbose=0)),
+            self._predict_held_out(model),
             data.y_test,
+            untrained,
         )
+
+    def _predict_held_out(self, model: Any) -> Array:
+        return np.asarray(model.predict(self.data.x_test, batch_size=SCORED_BATCHES[-1], verbose=0))
 
     @cached_property
     def training(self) -> Training:

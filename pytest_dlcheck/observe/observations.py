@@ -78,6 +78,8 @@ class Training:
     steps_per_epoch: int
     held_out_predictions: Array
     held_out_targets: Array
+    untrained_predictions: Array | None = None
+    """Of the same samples before training; None where the level is not a share of their error."""
 
 
 @dataclass(frozen=True)

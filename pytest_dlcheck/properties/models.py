@@ -137,13 +137,19 @@ def _exact(values: Sequence[float]) -> str:
 def reaches_level(spec: ModelSpec, seen: Training) -> Verdict:
     """On held-out data the model is as good as its spec demands, computed by hand from its predictions."""
     level = spec.level
+    unit = ""
     if level.metric == "accuracy":
         no_slack = np.zeros(seen.held_out_predictions.shape)
         value, _ = accuracy_range(spec.loss, seen.held_out_targets, seen.held_out_predictions, no_slack)
     else:
         value = LOSSES[level.metric](seen.held_out_targets, seen.held_out_predictions, clip=False)
+    if level.of_start:
+        if seen.untrained_predictions is None:
+            raise ValueError(f"the level of {spec.name} is a share of the untrained model's error, which was not observed")
+        value /= LOSSES[level.metric](seen.held_out_targets, seen.untrained_predictions, clip=False)
+        unit = " of the untrained model's"
     relation = "at least" if level.higher_is_better else "at most"
-    message = f"held-out {level.metric} {value:.4g}; it must be {relation} {level.bound:g}: {level.why}"
+    message = f"held-out {level.metric} {value:.4g}{unit}; it must be {relation} {level.bound:g}: {level.why}"
     return passed(message) if level.reached(value) else failed(message)
 
 

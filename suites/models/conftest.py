@@ -27,20 +27,6 @@ def _parameters() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def compiled_once(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """On JAX, lets the several instances of one model share what is compiled for them.
-
-    JAX compiles the same program anew for each instance; its cache recognizes it. The cache lives as long as this session.
-    """
-    if backend.name != "jax":
-        return
-    config = backend.framework.config
-    config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("jax-cache")))
-    config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-@pytest.fixture(scope="session")
 def observers() -> dict[tuple[ModelSpec, str, str], ModelObserver]:
     """Those of the model that was tested last; a trained model is large, and the tests come model by model."""
     return {}
@@ -51,7 +37,7 @@ def model(
     request: pytest.FixtureRequest,
     backend: Backend,
     device: Device,
-    compiled_once: None,
+    dl_compiled_once: None,
     dl_seed: int,
     dl_profile: str,
     observers: dict[tuple[ModelSpec, str, str], ModelObserver],

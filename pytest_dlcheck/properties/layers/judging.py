@@ -188,8 +188,8 @@ def compare(what: str, actual: Value, expected: Bounded | Array) -> Verdict:
             return passed(f"{what}: {actual.array.size} values, all equal")
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         return failed(
-            f"{what}: {int(wrong.sum())} of {actual.array.size} values differ; the first is {actual.array[index]!r} instead of "
-            f"{expected[index]!r} at {list(index)}"
+            f"{what}: {int(wrong.sum())} of {actual.array.size} values differ; the first is "
+            f"{_plain(actual.array[index])!r} instead of {_plain(expected[index])!r} at {list(index)}"
         )
     if actual.array.shape != expected.value.shape:
         return failed(f"{what}: shape {actual.array.shape} instead of {expected.value.shape}")
@@ -199,9 +199,14 @@ def compare(what: str, actual: Value, expected: Bounded | Array) -> Verdict:
         same = (got == expected.value) | (np.isnan(got) & np.isnan(expected.value))
     if special.any() and not same[special].all():
         index = tuple(int(i) for i in np.argwhere(special & ~same)[0])
-        return failed(f"{what}: {got[index]!r} instead of {expected.value[index]!r} at {list(index)}")
+        return failed(f"{what}: {_plain(got[index])!r} instead of {_plain(expected.value[index])!r} at {list(index)}")
     value = np.where(special, 0, expected.value)
-    return within(what, np.where(special, 0, got), replace(expected, value=value))
+    return within(what, np.where(special, 0, got), replace(expected, value=value), actual.dtype)
+
+
+def _plain(entry: Any) -> Any:
+    """An entry of an array as Python shows it; texts are that already."""
+    return entry.item() if isinstance(entry, np.generic) else entry
 
 
 def same_outcome(what: str, judging: Judging, first: Outcome, second: Outcome, training: bool = False) -> Verdict:
