@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Build, Case, describe, dumps, loads, tensors
+from pytest_dlcheck.cases.case import Build, Case, Name, describe, dumps, loads, tensors
 from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.observe.layer import LayerObserver
 from pytest_dlcheck.observe.layer_observation import Raised
@@ -213,7 +214,9 @@ class LayerCheck:
 
     def run(self) -> list[Finding]:
         """Replays the register's cases, draws the others, and says what became of each property."""
-        with self.backend.quick() if self.effort.quick else contextlib.nullcontext():
+        with self.backend.quick() if self.effort.quick else contextlib.nullcontext(), warnings.catch_warnings():
+            # What Keras warns of (a mask that goes no further, a softmax over one entry) is drawn on purpose.
+            warnings.simplefilter("ignore")
             return self._run()
 
     def _run(self) -> list[Finding]:
@@ -279,13 +282,13 @@ class LayerCheck:
         if verdict.outcome in HARMLESS:
             tally.unsupported += 1
             return
-        issue = self._expected(name, case)
+        issue = self.expected(name, case)
         if issue is not None and verdict.outcome != "broken":
             tally.known.setdefault(issue.id, (case, verdict.message))
         elif tally.worst is None:
             tally.worst = (case, verdict)
 
-    def _expected(self, name: str, case: Case) -> KnownIssue | None:
+    def expected(self, name: str, case: Case) -> KnownIssue | None:
         for issue in self.known.get(name, ()):
             if (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, self._names(case)):
                 return issue
@@ -357,7 +360,7 @@ class LayerCheck:
         """A part that failed in every one of several cases is the finding; known ones aside."""
         held = sorted(part for part, said in tally.parts.items() if any(verdict.outcome == PASS for _, verdict in said))
         never = {
-            part: [case for case, _ in said if self._expected(name, case) is None]
+            part: [case for case, _ in said if self.expected(name, case) is None]
             for part, said in tally.parts.items()
             if part not in held and len(said) >= ENOUGH
         }
@@ -386,7 +389,7 @@ class LayerCheck:
             if candidate.policy != policy or (candidate.key() not in self._judged and time.perf_counter() > end):
                 return
             said = self._judge(candidate, costly=True).get(name)
-            if said is None or said.outcome in HARMLESS or self._expected(name, candidate) is not None:
+            if said is None or said.outcome in HARMLESS or self.expected(name, candidate) is not None:
                 return
             if len(candidate.key()) <= len(best[0][0].key()):
                 best[0] = (candidate, said)
@@ -402,8 +405,9 @@ class LayerCheck:
 def _inside(name: str, value: Any) -> dict[str, Any]:
     """What `where` may say of objects that are arguments: `layer_class`, `layer_units`, `cell_count`, `cell_0_units`."""
     found: dict[str, Any] = {}
-    if isinstance(value, Build):
+    if isinstance(value, (Build, Name)):
         found[f"{name}_class"] = value.path.rpartition(".")[2]
+    if isinstance(value, Build):
         for key, each in value.arguments.items():
             found |= {f"{name}_{key}": each, **_inside(f"{name}_{key}", each)}
     elif isinstance(value, (list, tuple)) and any(isinstance(each, Build) for each in value):

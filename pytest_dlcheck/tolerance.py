@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MARGIN",
     "SMALLEST_NORMAL",
     "UNIT_ROUNDOFF",
     "Bounded",
@@ -34,6 +35,19 @@ UNIT_ROUNDOFF: Mapping[str, float] = MappingProxyType(
 
 RUNS = 6
 SMALLEST_NORMAL = 1.2e-38
+
+MARGIN: Mapping[str, int] = MappingProxyType({"float64": 16, "float32": 16, "float16": 8, "bfloat16": 4})
+"""How many times what moved inputs change a correct computation may be off, per dtype: see `docs/tolerances.md`."""
+
+
+def _named(unit_roundoff: float) -> str:
+    return next(name for name, unit in UNIT_ROUNDOFF.items() if unit == unit_roundoff)
+
+
+def _least(unit_roundoff: float) -> float:
+    """What may vanish: the least positive number in float16, in which frameworks compute with subnormal numbers; elsewhere
+    the least normal one, below which they flush to zero or not, as they like."""
+    return 2.0**-24 if unit_roundoff == UNIT_ROUNDOFF["float16"] else SMALLEST_NORMAL
 
 
 @dataclass(frozen=True)
@@ -127,10 +141,10 @@ def perturbed(
 ) -> Bounded:
     """TP: the value of a reference in float64, and what rounding of its inputs by two units may do to it.
 
-    With y the value and m the largest change of y, entry by entry, over six random relative changes of +-2u of everything
-    that goes in:
+    With y the value, c the dtype's `MARGIN`, e the least number it has, and m the largest change of y, entry by entry, over
+    six random changes of everything that goes in, by +-2u of it and +-e:
 
-        tolerance = 16 m + 16 rms(m) + 4 u |y| + 16 u max(max |y|, scale) + 1.2e-38
+        tolerance = c m + c rms(m) + 4 u |y| + c u max(max |y|, scale) + 8 e
 
     Args:
         function: runs the reference; what it is given moves an array, and must be applied to every input and weight.
@@ -140,9 +154,12 @@ def perturbed(
     """
     y = np.asarray(function(lambda array: array), dtype=np.float64)
     rng = np.random.default_rng(seed)
+    margin, least = MARGIN[_named(unit_roundoff)], _least(unit_roundoff)
 
     def move(array: Array) -> Array:
-        return np.asarray(array * (1 + 2 * unit_roundoff * rng.choice((-1.0, 1.0), size=np.shape(array))))
+        signs = rng.choice((-1.0, 1.0), size=np.shape(array))
+        # Zero is exact, and what it is multiplied with may be infinite.
+        return np.asarray(array * (1 + 2 * unit_roundoff * signs) + np.where(array == 0, 0, least * signs))
 
     change = np.zeros_like(y)
     with np.errstate(invalid="ignore"):  # infinity less infinity
@@ -152,8 +169,8 @@ def perturbed(
     finite = np.where(np.isfinite(y), np.abs(y), 0)
     rms = float(np.sqrt(np.mean(np.square(change)))) if change.size else 0.0
     largest = max(float(np.max(finite, initial=0.0)), scale)
-    tolerance = 16 * change + 16 * rms + 4 * unit_roundoff * finite + 16 * unit_roundoff * largest + SMALLEST_NORMAL
-    return Bounded(y, tolerance, "16 times what inputs and weights, moved by 2 units of roundoff, change")
+    tolerance = margin * (change + rms + unit_roundoff * largest) + 4 * unit_roundoff * finite + 8 * least
+    return Bounded(y, tolerance, f"{margin} times what inputs and weights, moved by 2 units of roundoff, change")
 
 
 def of_sum(size: float | Array, *, unit_roundoff: float, terms: int = 256) -> Any:
@@ -168,8 +185,7 @@ def of_sum(size: float | Array, *, unit_roundoff: float, terms: int = 256) -> An
         unit_roundoff: of the dtype that the sum was computed in.
         terms: how many may vanish.
     """
-    least = 2.0**-24 if unit_roundoff == UNIT_ROUNDOFF["float16"] else SMALLEST_NORMAL
-    return 256 * unit_roundoff * size + least * terms
+    return 256 * unit_roundoff * size + _least(unit_roundoff) * terms
 
 
 def unreferenced(value: Array, *, unit_roundoff: float, scale: float = 0.0) -> Bounded:

@@ -183,7 +183,18 @@ _OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = MappingProxyType(
     }
 )
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"len": len, "max": max, "min": min, "any": any, "all": all, "abs": abs, "kind": lambda value: type(value).__name__}
+    {
+        "len": len,
+        "max": max,
+        "min": min,
+        "any": any,
+        "all": all,
+        "abs": abs,
+        "kind": lambda value: type(value).__name__,
+        # Of an argument that is one number for all axes, or one for each.
+        "largest": lambda value: value if isinstance(value, (int, float)) else max(value),
+        "least": lambda value: value if isinstance(value, (int, float)) else min(value),
+    }
 )
 
 

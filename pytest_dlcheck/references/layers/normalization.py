@@ -137,8 +137,8 @@ def rms_normalization(call: Call) -> Expected:
 def unit_normalization(call: Call) -> Expected:
     """x / |x|, the Euclidean norm over `axis` (https://keras.io/api/layers/normalization_layers/unit_normalization/).
 
-    A norm below 1e-6 counts as that much: |x|^2 is held at 1e-12 or more, as TensorFlow's `l2_normalize` documents it.
+    A norm below 1e-12 counts as that much (https://keras.io/api/ops/nn/#normalize: "a lower bound value for the norm").
     """
     x = call.inputs
-    norm = np.sqrt(np.maximum((x**2).sum(axis=positions(call["axis"], x.ndim), keepdims=True), 1e-12))
-    return _with_mask(call, x / norm)
+    norm = np.sqrt((x**2).sum(axis=positions(call["axis"], x.ndim), keepdims=True))
+    return _with_mask(call, x / np.maximum(norm, 1e-12))
