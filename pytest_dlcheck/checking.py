@@ -208,7 +208,7 @@ class LayerCheck:
         self._looked_at: set[str] = set()
         self._choices: dict[str, tuple[int, ...]] = {}
         self._tallies: dict[tuple[str, str], _Tally] = {}
-        self._drawn = 0
+        self.drawn = 0
         self._shrink_left_s = 3 * effort.shrink_s
         self._end: float | None = None
 
@@ -228,15 +228,15 @@ class LayerCheck:
             self._look(simplest_case(self.spec, self.world))
         # A layer with few options has fewer cases than that.
         for number in range(4 * wanted):
-            if self._drawn >= wanted or self.cut:
+            if self.drawn >= wanted or self.cut:
                 break
             case, choices = random_case(self.spec, self.world, derive(self.seed, str(number)))
             self._choices.setdefault(case.key(), choices)
             self._look(case)
         findings = [self._finding(name, dtype, tally) for (name, dtype), tally in self._tallies.items()]
         if self.cut:
-            said = f"the budget of {self.budget_s:.3g} s left time for {self._drawn} of {wanted} cases"
-            findings.append(Finding("cases", "any", self.group, "skip", said, self._drawn))
+            said = f"the budget of {self.budget_s:.3g} s left time for {self.drawn} of {wanted} cases"
+            findings.append(Finding("cases", "any", self.group, "skip", said, self.drawn))
         return stale + findings
 
     def _judge(self, case: Case, *, costly: bool, without: frozenset[str] = frozenset()) -> Judged:
@@ -251,19 +251,19 @@ class LayerCheck:
         if not self.effort.in_turns or self.group != "eager":
             return frozenset()
         # Which half comes first differs from layer to layer, and from run to run.
-        return TURNS[(self._drawn + self.seed) % len(TURNS)]
+        return TURNS[(self.drawn + self.seed) % len(TURNS)]
 
     def _look(self, case: Case) -> None:
-        if self._end is not None and self._drawn and time.perf_counter() > self._end:
+        if self._end is not None and self.drawn and time.perf_counter() > self._end:
             self.cut = True
             return
         if case.key() in self._looked_at:
             return
         self._looked_at.add(case.key())
         start = time.perf_counter()
-        costly = self._drawn < self.effort.costly
+        costly = self.drawn < self.effort.costly
         without = self._not_its_turn()
-        self._drawn += 1
+        self.drawn += 1
         verdicts = self._judge(case, costly=costly, without=without)
         share = (time.perf_counter() - start) / max(1, len(verdicts))
         for name, verdict in verdicts.items():

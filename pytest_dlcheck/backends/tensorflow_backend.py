@@ -89,11 +89,14 @@ class TensorFlowBackend(Backend):
 
     def _function(self, layer: Any, invoke: Invoke, *, compiled: bool) -> Callable[[Sequence[Any]], Any]:
         tf = self.framework
+        # Only the batch's size is open: a layer may need to know the others. XLA needs them all, and a layer that carries
+        # states from batch to batch is documented to need the batch's size.
+        stateful = any(getattr(part, "stateful", False) for part in layer._flatten_layers())  # noqa: SLF001 - wrappers hide it
+        whole = compiled or stateful
 
         def run(values: Sequence[Any]) -> Any:
-            # Only the batch's size is open: a layer may need to know the others. XLA needs them all.
             signature = [
-                tf.TensorSpec(value.shape if compiled or not value.shape.rank else [None, *value.shape[1:]], value.dtype)
+                tf.TensorSpec(value.shape if whole or not value.shape.rank else [None, *value.shape[1:]], value.dtype)
                 for value in values
             ]
             function = tf.function(lambda *tensors: invoke(layer, tensors), input_signature=signature, jit_compile=compiled)

@@ -30,6 +30,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "uniform": lambda rng, shape, low, high: low + (high - low) * rng.random(shape),
         "positive": lambda rng, shape, low, high: np.abs(rng.standard_normal(shape)) + 0.1,
         "large": lambda rng, shape, low, high: 100 * rng.standard_normal(shape),
+        # Past the numbers that stand for infinity where one has been chosen too small.
+        "huge": lambda rng, shape, low, high: 1e10 * rng.standard_normal(shape),
         "tiny": lambda rng, shape, low, high: 1e-3 * rng.standard_normal(shape),
         # Far from zero and close together, where a variance cancels.
         "offset": lambda rng, shape, low, high: 10 + rng.standard_normal(shape) / 4,

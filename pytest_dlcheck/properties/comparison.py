@@ -65,7 +65,8 @@ def within(what: str, actual: Array, bounded: Bounded, dtype: str | None = None)
             f"{what}: {actual.size} values, "
             f"the worst at {share[index]:.2g} of its tolerance of {tolerance[index]:.2g} ({derived})"
         )
-    ulp = _ulp(expected, dtype or str(actual.dtype))
+    # Beside an expected zero, where the next number is far nearer than any rounding, the wrong value's own unit says more.
+    ulp = _ulp(np.maximum(np.abs(expected), np.nan_to_num(np.abs(actual))), dtype or str(actual.dtype))
 
     def told(size: float, unit: float) -> str:
         return f"{size:.3g}" if ulp is None or not np.isfinite(size) else f"{size:.3g} ({size / unit:.3g} ulp)"

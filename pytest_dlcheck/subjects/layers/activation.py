@@ -16,7 +16,7 @@ from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.references.layers import activation as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import axis_sign, mapped_inputs, of_array
-from pytest_dlcheck.subjects.spec import Call, Expected, Identity, Law, LayerSpec
+from pytest_dlcheck.subjects.spec import HALF, Call, Expected, Identity, Law, LayerSpec
 
 __all__ = ["SPECS"]
 
@@ -126,6 +126,8 @@ def _softmax(d: Draw) -> None:
     d.masks = None
     if d.flag(3):
         d.call["mask"] = _keeping_some(d, shape, axis)
+        if d.policy not in HALF and d.flag(3):
+            d.inputs = d.floats(shape, ["huge"])
 
 
 def _keeping_some(d: Draw, shape: Sequence[int], axis: Any) -> Tensor:
