@@ -150,7 +150,7 @@ def draw(runs: list[dict[str, Any]], path: Path) -> None:
     figure.update_xaxes(title_text="largest error of an output, at least this share of its tolerance", row=len(dtypes), col=1)
     figure.update_yaxes(type="log")
     figure.update_layout(template="plotly_white", height=220 * len(dtypes), width=900, margin={"t": 40, "b": 60})
-    figure.write_html(path, include_plotlyjs=True)
+    figure.write_html(path, include_plotlyjs=True, config={"displayModeBar": False})
 
 
 def main() -> None:

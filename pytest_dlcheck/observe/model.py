@@ -79,7 +79,9 @@ class ModelObserver:
         """The documented model, compiled, with the initial weights that the seed gives."""
         self.backend.load()
         self.backend.seed(self.seed if seed is None else seed)
-        model, _ = build.documented(self.spec, self.keras)
+        # Only what draws the weights is compiled here; what the model computes is optimized as it is for users.
+        with self.backend.quick():
+            model, _ = build.documented(self.spec, self.keras)
         build.compile_model(model, self.spec)
         return model
 
