@@ -330,3 +330,12 @@ def test_half_precision_that_overflows_is_not_judged() -> None:
     seen.case = CASE.replace(policy="float16", inputs=Tensor((3, 2), literal=[[1e4, 1.0], [1.0, 1.0], [1.0, 1.0]]))
     seen.eager = outcome(values=[value(np.full((3, 2), np.inf), "float16")])
     assert judged("reference", seen) is None
+
+
+def test_an_error_is_told_by_its_own_message_and_not_by_the_line_before_it() -> None:
+    wrapped = (
+        "Exception encountered when calling Add.call().\n\n\x1b[1mreshape of 0 entries\x1b[0m\n\nArguments received by Add"
+    )
+    assert str(Raised("ValueError", wrapped, "the call")) == "ValueError in the call: reshape of 0 entries"
+    assert str(Raised("ValueError", "plain\nand more", "the call")) == "ValueError in the call: plain"
+    assert str(Raised("ValueError", "", "the call")) == "ValueError in the call: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +26,10 @@ class Raised:
     during: str
 
     def __str__(self) -> str:
-        first = (self.message.strip().splitlines() or [""])[0]
-        return f"{self.kind} in {self.during}: {first[:300]}"
+        # Keras puts a line before the message that only names the layer, and prints the message itself in bold.
+        lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", self.message).splitlines()]
+        telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+        return f"{self.kind} in {self.during}: {(telling or [''])[0][:300]}"
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,7 @@ def takes_no_samples(judging: Judging) -> Verdict | None:
     if outcome is None or empty is None:
         return None
     if isinstance(empty, Raised):
-        if empty.kind in {"ValueError", "InvalidArgumentError", "NotImplementedError"}:
+        if empty.kind in {"ValueError", "InvalidArgumentError"}:
             return Verdict("unsupported", str(empty))
         return failed(str(empty))
     for index, (value, none) in enumerate(zip(outcome.values, empty.values, strict=True)):
