@@ -16,8 +16,8 @@ import pytest
 
 from conftest import need
 from pytest_dlcheck import checking
-from pytest_dlcheck.cases.case import Case, Tensor, dumps
-from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck
+from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps
+from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck, names_of
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.observe.layer import PARTS
 from pytest_dlcheck.properties.layers.catalogue import PROPERTIES
@@ -151,6 +151,54 @@ def test_a_known_failure_of_some_cases_hides_no_other(monkeypatch: pytest.Monkey
 def test_a_known_failure_of_another_policy_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     Fake(monkeypatch, shape=above(17))
     assert check([entry(dtypes=("float16",))])["shape"].verdict == "fail"
+
+
+NESTED = Case(
+    "keras.layers.RNN",
+    {"cell": Build("keras.layers.StackedRNNCells", {"cells": [Build("keras.layers.LSTMCell", {"units": 3, "dropout": 0.5})]})},
+    Tensor((2, 4, 5)),
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("cell_class == 'StackedRNNCells' and cell_cells_count == 1", True),
+        ("cell_cells_0_units == 3", True),
+        ("any_dropout == 0.5 and any_units", True),
+        ("any_recurrent_dropout", False),
+        ("'LSTMCell' in classes", True),
+        ("'GRUCell' in classes", False),
+        ("unseeded", True),
+        ("lacking(objects, ('LSTMCell',), 'seed') and not lacking(objects, ('RNN',), 'cell')", True),
+        ("sizes == (4,) and channels == 5", True),
+        ("none_kept", False),
+    ],
+)
+def test_an_entry_may_speak_of_what_is_inside_an_argument(where: str, expected: bool) -> None:
+    issue = entry(where=where)
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [issue])  # type: ignore[arg-type]
+    assert made.expected("shape", NESTED) == (issue if expected else None)
+
+
+@pytest.mark.parametrize(("mask", "expected"), [([[True, False]], False), ([[False, False]], True)], ids=["one", "none"])
+def test_an_entry_may_speak_of_a_mask_that_keeps_nothing(mask: Any, expected: bool) -> None:
+    attached = Case("keras.layers.LSTM", {}, Tensor((1, 2, 3)), masks=(Tensor((1, 2), "bool", literal=mask),))
+    given = Case("keras.layers.LSTM", {}, Tensor((1, 2, 3)), call={"mask": Tensor((1, 2), "bool", literal=mask)})
+    assert names_of(attached)["none_kept"] is names_of(given)["none_kept"] is expected
+
+
+def test_the_sizes_of_an_image_are_found_in_either_format() -> None:
+    issue = entry(where="sizes == (3, 4)")
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [issue])  # type: ignore[arg-type]
+    first, last = Tensor((1, 2, 3, 4)), Tensor((1, 3, 4, 2))
+    assert made.expected("shape", Case("keras.layers.Conv2D", {}, last)) is issue
+    assert made.expected("shape", Case("keras.layers.Conv2D", {"data_format": "channels_first"}, first)) is issue
+    assert (
+        made.expected("shape", Case("keras.layers.Conv2D", {}, first, settings={"image_data_format": "channels_first"}))
+        is issue
+    )
+    assert made.expected("shape", Case("keras.layers.Conv2D", {}, first)) is None
 
 
 STORED = Case("keras.layers.Dense", {"units": 30}, Tensor((1, 1)))

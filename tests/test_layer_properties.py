@@ -5,8 +5,10 @@ No framework takes part: a property reads arrays and names.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 
 from pytest_dlcheck.cases.case import Build, Case, Tensor
 from pytest_dlcheck.cases.values import make
+from pytest_dlcheck.observe.layer import LayerObserver
 from pytest_dlcheck.observe.layer_observation import (
     Declared,
     Dropped,
@@ -190,6 +193,8 @@ DEFECTS: list[tuple[str, str, Plant]] = [
     ("no_samples", "one sample", plants("empty", outcome((2 * X + BIAS)[:1]))),
     ("no_samples", "another dtype", plants("empty", outcome(values=[value(X[:0], "float64")]))),
     ("no_samples", "an error that is not clear", plants("empty", RAISED)),
+    ("no_samples", "an error on the way", plants("empty", Raised("InvalidArgumentError", "Biases must be 1D: [0,2]", "it"))),
+    ("no_samples", "an error of another class", plants("empty", Raised("IndexError", "the sequence is empty", "it"))),
     ("defaults", "one value off", plants("defaulted", off())),
     ("defaults", "an error", plants("defaulted", RAISED)),
     ("config", "outputs", in_dict("restored", "config", Restored(off(), None))),
@@ -298,12 +303,26 @@ def test_samples_that_influence_each_other_are_not_compared_alone() -> None:
     assert judged("rows", seen, replace(SPEC, rows=False)) is None
 
 
-def test_a_clear_refusal_of_no_samples_is_unsupported() -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("ValueError", "at least one sample is needed"),
+        ("InvalidArgumentError", "Cannot compute the max of an empty tensor."),
+        ("ValueError", "zero-size array to reduction operation maximum which has no identity"),
+    ],
+)
+def test_a_clear_refusal_of_no_samples_is_unsupported(kind: str, message: str) -> None:
     seen = good()
-    seen.empty = Raised("ValueError", "at least one sample", "the call")
+    seen.empty = Raised(kind, message, "the call")
     verdict = judged("no_samples", seen)
     assert verdict is not None
     assert verdict.outcome == "unsupported"
+
+
+def test_a_layer_that_remembers_its_samples_takes_no_other_number_of_them() -> None:
+    seen = good()
+    seen.empty = RAISED
+    assert judged("no_samples", seen, replace(SPEC, stateful=lambda case: True)) is None
 
 
 def precise(seen: LayerObservation, error: float, wrong_in_float64: float) -> Verdict | None:
@@ -339,3 +358,21 @@ def test_an_error_is_told_by_its_own_message_and_not_by_the_line_before_it() -> 
     assert str(Raised("ValueError", wrapped, "the call")) == "ValueError in the call: reshape of 0 entries"
     assert str(Raised("ValueError", "plain\nand more", "the call")) == "ValueError in the call: plain"
     assert str(Raised("ValueError", "", "the call")) == "ValueError in the call: "
+
+
+def dropped(training: Outcome | Raised, without: Outcome | Raised) -> Dropped | None:
+    """What is recorded of an argument that shows in training only, of a layer with it and of one without."""
+    case = CASE.replace(arguments={"factor": 2.0})
+    called = outcome()
+    seen = LayerObservation(case, "numpy", weights=[], inputs=[X], eager=called, training=training)
+    other = LayerObservation(case, "numpy", weights=[], inputs=[X], eager=called, training=without)
+    beside = SimpleNamespace(settings=contextlib.nullcontext, run=lambda *parts: other)
+    LayerObserver._dropped(SimpleNamespace(case=case, seen=seen, beside=lambda case: beside))  # type: ignore[arg-type]
+    return seen.dropped
+
+
+def test_where_neither_layer_can_be_trained_nothing_is_said_of_an_argument() -> None:
+    assert dropped(RAISED, RAISED) is None
+    assert dropped(outcome(), outcome()) == Dropped("factor", [])
+    assert dropped(off(), outcome()) == Dropped("factor", ["values in training"])
+    assert dropped(RAISED, outcome()) == Dropped("factor", ["an error in training"])

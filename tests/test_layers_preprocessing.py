@@ -243,6 +243,17 @@ def test_texts_become_the_indices_that_the_documentation_prints() -> None:
     assert lookup.text_vectorization(call(unsplit, text("a b", "c"))).tolist() == [2, 1]
 
 
+def test_an_empty_token_is_padding() -> None:
+    given = {**TEXT, "vocabulary": ["a"], "standardize": None, "split": Name("x.at_commas")}
+    assert lookup.text_vectorization(call(given, text("a,z", ""))).tolist() == [[2, 1], [0, 0]]
+    assert lookup.text_vectorization(call({**given, "output_mode": "multi_hot"}, text("z", ""))).tolist() == [[1, 0], [0, 0]]
+
+
+def test_texts_without_words_give_rows_without_indices() -> None:
+    given = {**TEXT, "vocabulary": ["a"], "split": "whitespace"}
+    assert lookup.text_vectorization(call(given, text("", ""))).shape == (2, 0)
+
+
 def test_one_text_alone_is_as_in_the_batch() -> None:
     alone = identity("TextVectorization", "alone_as_in_the_batch")
     case = Case("keras.layers.TextVectorization", {"output_mode": "count"}, Tensor((2,), "string", literal=("a", "b")))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from pytest_dlcheck.cases.case import Case, Tensor
 from pytest_dlcheck.references.layers import spectrogram
 from pytest_dlcheck.subjects.layers import SPECS
 from pytest_dlcheck.subjects.spec import Call
@@ -111,3 +112,9 @@ def test_decibels_must_lie_within_top_db() -> None:
     assert check(cut, [np.array([0.0, -5.0])], 2.0**-24) is None
     assert check(cut, [np.array([0.0, -5.1])], 2.0**-24) is not None
     assert check(call(MEL, SIGNAL[None]), [np.array([0.0, -5.0])], 2.0**-24) is not None
+
+
+def test_one_signal_alone_is_no_batch() -> None:
+    spec = SPECS["MelSpectrogram"]
+    assert not spec.has_batch(Case("keras.layers.MelSpectrogram", {}, Tensor((16,))))
+    assert spec.has_batch(Case("keras.layers.MelSpectrogram", {}, Tensor((2, 16))))

@@ -93,6 +93,18 @@ def test_a_wrong_entry_is_named_in_one_line(text: str, complaint: str) -> None:
         ("1 < units <= 3", True),
         ("-units == -3", True),
         ("padding is None", True),
+        ("(padding or units) == 3", True),
+        ("(units and padding) is None", True),
+        ("shape[1:] == (4,) and shape[:1] == (2,)", True),
+        ("longer((1, 3, 0)) == (3,)", True),
+        ("same_padding((5, 2), (2, 3), (3, 1)) == (0, 2)", True),  # windows at 0 and 3: of the last one nothing is missing
+        ("same_padding((6,), 1, 3) == (-2,)", True),
+        ("fits_float32(0.5) and not fits_float32(0.1)", True),
+        ("dilated(2, 3, (1, 2)) == (3, 5)", True),
+        ("window_counts((5, 6), (3, 3), 2, None) == (2, 2)", True),
+        ("window_counts((5, 6), (3, 3), (2, 3), 'same') == (3, 2)", True),
+        ("paired(2, 0, (1, 2)) == ((0, 1), (0, 2))", True),
+        ("remainders((3, 4), 2) == (1, 0) and positive((-1, 2)) == (0, 2)", True),
         ("kind(units) == 'int'", True),
         ("units > 3", False),
         ("padding > 3", False),  # which the case does not give
@@ -101,6 +113,31 @@ def test_a_wrong_entry_is_named_in_one_line(text: str, complaint: str) -> None:
 )
 def test_where_says_of_which_cases(where: str, result: bool) -> None:
     assert holds(where, {"units": 3, "shape": (2, 4), "rank": 2}) is result
+
+
+@pytest.mark.parametrize(
+    ("shapes", "batch", "taken"),
+    [
+        ([(4, 2, 2), (2, 2)], None, False),  # two sizes above 1
+        ([(1, 2, 2), (1, 2)], None, False),  # of the last axis, as it is
+        ([(1, 2, 2), (1, 2, 1)], None, True),  # of axis 1, and the last one has the same size
+        ([(1, 2, 3), (1, 2, 1)], None, False),
+        ([(1, 3, 2, 4), (1, 1, 2, 1)], None, False),  # of no axis that a bias may have
+        ([(1, 2, 2, 4), (1, 1, 2, 1)], None, True),  # taken for one of axis 1
+        ([(4, 2, 2), (4, 2, 1)], None, False),
+        ([(4, 2, 2), (4, 2, 1)], 1, True),
+        ([(1, 2, 1), (1, 1, 2), (1, 2, 1)], None, True),  # to the sum of the first two
+    ],
+)
+def test_what_tensorflow_takes_for_a_bias(shapes: Any, batch: int | None, taken: bool) -> None:
+    where = "taken_for_a_bias(shapes)" if batch is None else f"taken_for_a_bias(shapes, {batch})"
+    assert holds(where, {"shapes": tuple(shapes)}) is taken
+
+
+def test_an_argument_may_be_lacking_in_one_of_several_objects() -> None:
+    names = {"objects": (("RNN", {}), ("LSTMCell", {"seed": 1}), ("GRUCell", {}))}
+    assert holds("lacking(objects, ('LSTMCell', 'GRUCell'), 'seed')", names)
+    assert not holds("lacking(objects, ('LSTMCell',), 'seed')", names)
 
 
 def test_an_entry_of_some_cases_marks_no_test_as_a_whole() -> None:

@@ -168,6 +168,8 @@ class LayerObserver(LayerRunner):
     def _rows(self) -> None:
         sizes = {tensor.shape[0] for tensor in tensors([self.case.inputs, self.case.call]) if tensor.shape}
         masks = [mask for mask in self.case.masks or () if mask is not None]
+        if not self.spec.has_batch(self.case):
+            return
         if len(sizes) != 1 or sizes <= {0, 1} or any(len(tensor.shape) == 0 for tensor in tensors(self.case.inputs)):
             return
         (size,) = sizes
@@ -346,8 +348,12 @@ class LayerObserver(LayerRunner):
         other = self.beside(case.without(argument))
         with other.settings():
             without = other.run("training")
-        if isinstance(without.eager, Outcome):
-            seen.dropped = Dropped(argument, differences(seen, without))
+        if not isinstance(without.eager, Outcome):
+            return
+        found = differences(seen, without)
+        # Where neither can be called in training, what the argument does there stays unseen.
+        if found or not (isinstance(seen.training, Raised) and isinstance(without.training, Raised)):
+            seen.dropped = Dropped(argument, found)
 
     def _exact(self) -> None:
         if self.backend.name != "tensorflow" or self.case.policy == "none":  # elsewhere Keras computes float64 in float32
@@ -362,7 +368,7 @@ class LayerObserver(LayerRunner):
 
     def _empty(self) -> None:
         flat = tensors([self.case.inputs, dict(self.case.call)])
-        if any(not tensor.shape or tensor.dtype == "string" for tensor in flat):
+        if not self.spec.has_batch(self.case) or any(not tensor.shape or tensor.dtype == "string" for tensor in flat):
             return
 
         def none_of(tensor: Tensor) -> Tensor:

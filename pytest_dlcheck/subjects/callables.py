@@ -53,7 +53,8 @@ def halve_in_training(x: Any, training: bool = False) -> Any:
     """x / 2 in training mode, else x."""
     import keras
 
-    return keras.ops.multiply(x, 0.5) if training else x
+    # A tensor of its own in either mode: x itself would hand on the mask that is attached to it.
+    return keras.ops.multiply(x, 0.5 if training else 1.0)
 
 
 def zero_where_masked(x: Any, mask: Any = None) -> Any:

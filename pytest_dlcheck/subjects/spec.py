@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_dlcheck.cases.case import Case
+from pytest_dlcheck.cases.case import Case, tensors
 
 if TYPE_CHECKING:
     from pytest_dlcheck.strategies.draw import Draw
@@ -186,6 +186,7 @@ class LayerSpec:
         rows: whether each sample's output depends on that sample alone.
         rows_in_training: the same in training mode.
         stateful: whether a case's call in inference mode changes its state, as documented.
+        sample_rank: the rank of an input that is one sample, not a batch of them, if the layer takes such inputs.
         scale: 1 for gates and probabilities, whose intermediate values are of that size however small the output is.
         not_drawn: constructor parameters that are not drawn, each with the reason.
         exempt: properties that do not apply, each with the reason.
@@ -207,12 +208,17 @@ class LayerSpec:
     rows: bool = True
     rows_in_training: bool = True
     stateful: Callable[[Case], bool] = lambda case: False
+    sample_rank: int | None = None
     scale: float = 0.0
     not_drawn: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     exempt: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     requires: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     abstract: str = ""
+
+    def has_batch(self, case: Case) -> bool:
+        """Whether the inputs are a batch of samples."""
+        return not any(len(tensor.shape) == self.sample_rank for tensor in tensors(case.inputs))
 
     @property
     def subject(self) -> str:

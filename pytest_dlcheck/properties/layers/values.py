@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -289,13 +290,22 @@ def follows_its_laws(judging: Judging) -> Verdict | None:
     return passed(", ".join(said)) if said else None
 
 
+# How a message says that there is nothing to work on. A size of 0 that only shows up in a shape does not say so: that is
+# an error on the way, whose message names something else ("Biases must be 1D: [0,2]").
+_SPEAKS_OF_EMPTINESS = re.compile(r"\b(empty|zero-size|at least one)\b", re.IGNORECASE)
+
+
 def takes_no_samples(judging: Judging) -> Verdict | None:
-    """A batch of no samples gives outputs of no samples, of the same other sizes and dtype, or a clear error."""
+    """A batch of no samples gives outputs of no samples, of the same other sizes and dtype, or a clear error.
+
+    Clear is a refusal of the value, by its class, whose message says that there are none. A layer that remembers states
+    of its samples is documented to take no other number of them.
+    """
     outcome, empty = judging.outcome, judging.seen.empty
-    if outcome is None or empty is None:
+    if outcome is None or empty is None or judging.stateful():
         return None
     if isinstance(empty, Raised):
-        if empty.kind in {"ValueError", "InvalidArgumentError"}:
+        if empty.kind in {"ValueError", "InvalidArgumentError"} and _SPEAKS_OF_EMPTINESS.search(str(empty)):
             return Verdict("unsupported", str(empty))
         return failed(str(empty))
     for index, (value, none) in enumerate(zip(outcome.values, empty.values, strict=True)):

@@ -174,8 +174,9 @@ def tokens_of(call: Call, text: str) -> list[str]:
 
 
 def text_vectorization(call: Call) -> Array:
-    """The tokens of each text (`tokens_of`) by their indices: in mode `int` 0 for padding, 1 out of vocabulary, then the
-    vocabulary, each row as long as the longest or as asked; else encoded, index 0 out of vocabulary
+    """The tokens of each text (`tokens_of`) by their indices: in mode `int` 0 for padding, which is an empty token, 1 out of
+    vocabulary, then the vocabulary, each row as long as the longest or as asked; else encoded, index 0 out of vocabulary,
+    empty tokens left out as any lookup leaves out its mask token
     (https://keras.io/api/layers/preprocessing_layers/text/text_vectorization/)."""
     integers = call["output_mode"] == "int"
     special = ["", "[UNK]"] if integers else ["[UNK]"]
@@ -187,6 +188,7 @@ def text_vectorization(call: Call) -> Array:
         vocabulary = learnt(documents, ["", "[UNK]"], most, 1)
     places = {token: place + len(special) for place, token in enumerate(vocabulary.tokens)}
     rows = [[tokens_of(call, each) for each in row] for row in _rows(call.inputs)]
+    places[""] = 0 if integers else DROPPED
     found = [[places.get(token, len(special) - 1) for words in row for token in words] for row in rows]
     if integers:
         # Without splitting, texts of one axis keep it.
@@ -203,4 +205,6 @@ def _rows(texts: Array) -> list[list[str]]:
 def _rectangle(rows: Sequence[Sequence[int]], length: int | None, padding: int) -> Array:
     """Rows padded to the longest, or padded and cut to the length."""
     length = max((len(row) for row in rows), default=0) if length is None else length
-    return np.asarray([[*row[:length], *[padding] * (length - len(row))] for row in rows], dtype=np.int64).reshape(-1, length)
+    return np.asarray([[*row[:length], *[padding] * (length - len(row))] for row in rows], dtype=np.int64).reshape(
+        len(rows), length
+    )

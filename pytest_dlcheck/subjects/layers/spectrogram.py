@@ -130,6 +130,7 @@ SPECS = (
         # The largest value of the whole batch sets the least.
         rows=False,
         rows_in_training=False,
+        sample_rank=1,
     ),
     LayerSpec(
         "STFTSpectrogram",
