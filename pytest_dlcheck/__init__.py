@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_dlcheck.errors import DeviceMismatch as DeviceMismatch
     from pytest_dlcheck.errors import DlcheckError as DlcheckError
     from pytest_dlcheck.fixtures import Device as Device
+    from pytest_dlcheck.gradients.outcome import GradientReport as GradientReport
+    from pytest_dlcheck.gradients.outcome import GradientsWrong as GradientsWrong
+    from pytest_dlcheck.gradients.public import check_gradients as check_gradients
     from pytest_dlcheck.properties.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"
@@ -28,9 +31,12 @@ _HOMES = {
     "DeviceMismatch": "errors",
     "Discovery": "devices",
     "DlcheckError": "errors",
+    "GradientReport": "gradients.outcome",
+    "GradientsWrong": "gradients.outcome",
     "Measurement": "benchmark.measurement",
     "Verdict": "properties.verdict",
     "Workload": "benchmark.workload",
+    "check_gradients": "gradients.public",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - they are strings

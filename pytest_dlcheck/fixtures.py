@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.benchmark.measurement import Measurement
     from pytest_dlcheck.checking import Finding
+    from pytest_dlcheck.gradients.outcome import GradientReport
     from pytest_dlcheck.properties.verdict import Verdict
 
 
@@ -198,6 +200,18 @@ def dl_share_s(request: pytest.FixtureRequest, _dl_run: Run) -> float | None:
         for item in request.session.items
     )
     return budget / max(1, sharing)
+
+
+@pytest.fixture
+def check_gradients(device: Device, dl_seed: int) -> Callable[..., GradientReport]:
+    """`pytest_dlcheck.check_gradients` on this test's backend and device, its directions drawn from the run's seed.
+
+    `check_gradients(layer, inputs)`, `check_gradients(function, (x, y), order=1)`: raises an assertion error with a table if a
+    gradient is wrong, and returns the report otherwise.
+    """
+    from pytest_dlcheck.gradients.public import check_gradients as check
+
+    return partial(check, backend=device.backend, seed=dl_seed)
 
 
 @pytest.fixture

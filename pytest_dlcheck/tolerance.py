@@ -20,6 +20,8 @@ __all__ = [
     "Bounded",
     "Rounding",
     "from_moved_starts",
+    "of_adjoint",
+    "of_differences",
     "of_sum",
     "perturbed",
     "propagated",
@@ -197,3 +199,31 @@ def unreferenced(value: Array, *, unit_roundoff: float, scale: float = 0.0) -> B
     largest = max(float(np.max(finite, initial=0.0)), scale)
     tolerance = 64 * unit_roundoff * (finite + largest) + SMALLEST_NORMAL
     return Bounded(np.asarray(value, dtype=np.float64), tolerance, "64 units of roundoff of the largest value")
+
+
+def of_differences(terms: Array, *, unit_roundoff: float) -> Any:
+    """TG: how far a slope by reverse mode and one by central differences may be apart, their noise aside.
+
+    With c = max(1e-5, 64 u^(2/3)): 2 c sqrt(sum of the squared terms), the quadrature of the terms g_i u_i of the slope.
+    u^(2/3) is what truncation leaves of a central difference with the best step, u^(1/3), for a third derivative of the
+    function's own size; 64 of it, and never less than 1e-5, leaves room for larger ones. Signs are random, so the terms' errors
+    add in squares, and all entries 1 % off stand out 500 times (docs/gradients.md has the simulation).
+
+    Args:
+        terms: the products of gradient and direction, entry by entry.
+        unit_roundoff: of the dtype that the function computes in.
+    """
+    return 2 * max(1e-5, 64 * unit_roundoff ** (2 / 3)) * np.sqrt(np.sum(np.square(terms)))
+
+
+def of_adjoint(size: float, *, unit_roundoff: float) -> float:
+    """TG: how far two ways of computing one derivative without differences may be apart: 2^23 units of roundoff of its size.
+
+    2^-30 (1e-9) in float64, for some thousand roundings in a row, each of a quantity that may be a thousand times larger than
+    what comes out; in lower precision 1024 units, the roundings alone.
+
+    Args:
+        size: the sum of the magnitudes that each of the two adds up.
+        unit_roundoff: of the dtype that the function computes in.
+    """
+    return (2.0**23 if unit_roundoff == UNIT_ROUNDOFF["float64"] else 1024) * unit_roundoff * size + SMALLEST_NORMAL

@@ -26,10 +26,15 @@ class Raised:
     during: str
 
     def __str__(self) -> str:
-        # Keras puts a line before the message that only names the layer, and prints the message itself in bold.
-        lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", self.message).splitlines()]
-        telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
-        return f"{self.kind} in {self.during}: {(telling or [''])[0][:300]}"
+        return f"{self.kind} in {self.during}: {telling_line(self.message)}"
+
+
+def telling_line(message: str) -> str:
+    """The line of an error's message that says what is wrong."""
+    # Keras puts a line before the message that only names the layer, and prints the message itself in bold.
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", message).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return (telling or [""])[0][:300]
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,10 @@ class LayerRunner:
         return keywords | ({"training": training} if takes_training(layer) else {})
 
     def inputs(self, replace: Callable[[Tensor], Any] | None = None) -> Any:
-        inputs = map_tensors(replace or self.put, self.case.inputs)
+        return self.attached(map_tensors(replace or self.put, self.case.inputs))
+
+    def attached(self, inputs: Any) -> Any:
+        """The nest of tensors with the case's masks attached."""
         if self.case.masks is None:
             return inputs
         masks = iter(self.case.masks)

@@ -27,6 +27,7 @@ VERDICTS = (
     FAIL,
     IMPRECISE,
     "kink",
+    "weak",
     "unsupported",
     "reject_mismatch",
     "crash",
@@ -37,9 +38,10 @@ VERDICTS = (
     "broken",
     "skip",
 )
-"""Every verdict that a report can hold. `skip` is a check that did not run, and says why."""
+"""Every verdict that a report can hold. `skip` is a check that did not run, and says why; `weak` one that held and could
+hardly have failed: a gradient that is zero everywhere."""
 
-HARMLESS = (PASS, "skip", "known", "unsupported", "kink")
+HARMLESS = (PASS, "skip", "known", "unsupported", "kink", "weak")
 """Verdicts that do not fail a run."""
 
 RESERVED = ("skip", "known", "fixed", "broken")

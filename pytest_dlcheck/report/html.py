@@ -18,6 +18,7 @@ GLYPHS = {
     "fail": "✗",
     "imprecise": "≈",
     "kink": "∧",
+    "weak": "·",
     "unsupported": "∅",
     "reject_mismatch": "≠",
     "crash": "☠",

@@ -25,6 +25,7 @@ SEVERITY = (
     "imprecise",
     "kink",
     "known",
+    "weak",
     "unsupported",
     "skip",
     "pass",

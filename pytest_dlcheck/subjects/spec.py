@@ -192,6 +192,7 @@ class LayerSpec:
         exempt: properties that do not apply, each with the reason.
         requires: modules without which the layer cannot be used, beyond the backend.
         backends: on which the layer exists; empty for all.
+        not_differentiable: why it has no gradient, as documented; empty if it has one. It must then have none.
         abstract: not a layer to be called, and why; then only its being there is checked.
     """
 
@@ -214,6 +215,7 @@ class LayerSpec:
     exempt: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     requires: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
+    not_differentiable: str = ""
     abstract: str = ""
 
     def has_batch(self, case: Case) -> bool:

@@ -206,6 +206,7 @@ SPECS = (
         references.discretization,
         f"{PAGES}/numerical/discretization/",
         policies=("none",),
+        not_differentiable="which bin a value falls into is a whole number",
         laws=(Law("learnt_bins_hold_equally_many", _equal_bins), Law("learnt_bins_are_encoded", _encodes_bins)),
     ),
     LayerSpec(

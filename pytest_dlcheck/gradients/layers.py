@@ -1,0 +1,273 @@
+"""The gradients of one layer, over several drawn cases."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, tensors
+from pytest_dlcheck.checking import Finding, LayerCheck
+from pytest_dlcheck.gradients.autodiff import autodiff_of
+from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
+from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of
+from pytest_dlcheck.gradients.functions import Differentiable, of_layer
+from pytest_dlcheck.gradients.outcome import (
+    NOT_DIFFERENTIABLE,
+    OK,
+    UNSUPPORTED,
+    WRONG,
+    Row,
+)
+from pytest_dlcheck.gradients.program import NoDerivative
+from pytest_dlcheck.gradients.public import gradient_rows
+from pytest_dlcheck.gradients.wide_floats import wide_floats
+from pytest_dlcheck.known_issues import KnownIssue
+from pytest_dlcheck.observe.layer_observation import telling_line
+from pytest_dlcheck.observe.layer_runner import LayerRunner, takes_training
+from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink
+from pytest_dlcheck.subjects.spec import LayerSpec, World
+
+__all__ = ["EFFORTS", "PROPERTY_OF", "VERDICT_OF", "GradientEffort", "LayerGradients", "smooth"]
+
+# Values at corners, at the edge of a dtype, or all alike: there a gradient is not what differences show.
+SMOOTHED = frozenset({"zeros", "ones", "small_integers", "large", "huge", "tiny", "offset", "sparse", "distinct"})
+
+
+@dataclass(frozen=True)
+class GradientEffort:
+    """How much is looked at for one layer.
+
+    Attributes:
+        cases: drawn.
+        modes: how many of the backend's modes.
+        directions: for each argument.
+        shrink_s: seconds to look for a smaller case of one failing property.
+    """
+
+    cases: int
+    modes: int
+    directions: int
+    shrink_s: float
+
+
+EFFORTS: Mapping[str, GradientEffort] = MappingProxyType(
+    {
+        "smoke": GradientEffort(cases=1, modes=1, directions=2, shrink_s=5),
+        "default": GradientEffort(cases=3, modes=2, directions=3, shrink_s=20),
+        "nightly": GradientEffort(cases=20, modes=3, directions=3, shrink_s=60),
+    }
+)
+
+
+def smooth(case: Case) -> Case:
+    """The same case at a point where most functions are smooth: normal values where the case had special ones."""
+
+    def one(tensor: Tensor) -> Tensor:
+        if tensor.dtype != "float" or tensor.literal is not None:
+            return tensor
+        values = "normal" if tensor.values in SMOOTHED else tensor.values
+        return Tensor(tensor.shape, tensor.dtype, values, tensor.seed, tensor.low, tensor.high)
+
+    return case.replace(inputs=map_tensors(one, case.inputs))
+
+
+class LayerGradients:
+    """One item: a layer on a backend.
+
+    Args:
+        spec: of the layer.
+        backend: loaded.
+        world: where it runs.
+        seed: everything drawn follows from it.
+        effort: how much.
+        known: gives the register's entries for a property.
+    """
+
+    def __init__(
+        self,
+        spec: LayerSpec,
+        backend: Backend,
+        world: World,
+        *,
+        seed: int,
+        effort: GradientEffort,
+        known: Callable[[str], Sequence[KnownIssue]] = lambda name: (),
+    ) -> None:
+        self.spec, self.backend, self.world = spec, backend, world
+        self.seed, self.effort = seed, effort
+        self.tallies: Tallies[Case] = Tallies(
+            {name: tuple(known(name)) for name in PROPERTY_OF.values()}, LayerCheck.names_of, describe
+        )
+        self.autodiff = autodiff_of(backend)
+        self._choices: dict[str, tuple[int, ...]] = {}
+        self._seen: dict[str, list[Row]] = {}
+
+    def run(self) -> list[Finding]:
+        """Draws the cases, checks each, and says what became of each property."""
+        with self.backend.quick(), self.autodiff.one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for number in range(self.effort.cases):
+                case = self._draw(number)
+                if case is not None:
+                    start = time.perf_counter()
+                    rows = self._look(case)
+                    share = (time.perf_counter() - start) / max(1, len(rows))
+                    for row in rows:
+                        self.tallies.enter(case, row, share)
+            found = self.tallies.findings(self._shrunk)
+            return found or [Finding("gradient", "float64", "any", "unsupported", self._why_none())]
+
+    def _why_none(self) -> str:
+        case = self._wide(random_case(self.spec, self.world, derive(self.seed, "0", "0"))[0])
+        return f"no case that was drawn is supported here: {self.spec.unsupported(case, self.world)}"
+
+    def _draw(self, number: int) -> Case | None:
+        """The first case from a few draws that the layer is meant to take."""
+        found = None
+        for attempt in range(8):
+            case, choices = random_case(self.spec, self.world, derive(self.seed, str(number), str(attempt)))
+            case = self._wide(case)
+            if self.spec.unsupported(case, self.world) is None:
+                self._choices[case.key()] = choices
+                found = case
+                # A layer that takes whole numbers too is looked at where it takes floats.
+                if any(tensor.dtype == "float" for tensor in tensors(case.inputs)):
+                    break
+        return found
+
+    def _wide(self, case: Case) -> Case:
+        """The same case in float64, if the layer computes in it at all."""
+        if "float64" not in self.spec.policies:
+            return case if case.policy == "none" else case.replace(policy="float32")
+        return case.replace(policy="float64", arguments=in_float64(case.arguments))
+
+    def _look(self, case: Case) -> list[Row]:
+        if case.key() not in self._seen:
+            with wide_floats(self.backend):
+                try:
+                    self._seen[case.key()] = self._rows(case)
+                except Exception:  # noqa: BLE001 - a defect of ours must not pass for one of the framework
+                    self._seen[case.key()] = [Row("all", "numeric", "eager", "broken", traceback.format_exc(limit=-6))]
+        return self._seen[case.key()]
+
+    def _rows(self, case: Case) -> list[Row]:
+        modes = self.autodiff.modes[: self.effort.modes]
+        runner = LayerRunner(self.spec, smooth(case), self.backend)
+        # One case in training mode, the next one in inference.
+        training = bool(derive(self.seed, case.key()) % 2)
+        with runner.settings():
+            try:
+                target = self._target(runner, training)
+            except Exception as error:  # noqa: BLE001 - whether a layer takes what it should is the matter of suites/layers
+                return [Row("all", "numeric", modes[0], UNSUPPORTED, f"it cannot be called: {_told(error)}")]
+            if not target.point:
+                said = self.spec.not_differentiable or "it has no floating input and no weight here"
+                return [Row("all", "numeric", modes[0], NOT_DIFFERENTIABLE, said)]
+            if self.spec.not_differentiable:
+                return [self._claimed(target, modes[0])]
+            seed = derive(self.seed, "directions")
+            rows = gradient_rows(target, self.autodiff, modes=modes, seed=seed, directions=self.effort.directions)
+            return [*rows, *self._finite(case, runner, training, modes[0])]
+
+    def _target(self, runner: LayerRunner, training: bool) -> Differentiable:
+        layer = runner.layer
+        runner.give_weights(layer, runner.weight_values_given)
+        target = of_layer(
+            layer,
+            map_tensors(runner.array, runner.case.inputs),
+            self.autodiff,
+            training=training and takes_training(layer),
+            call=map_tensors(runner.put, dict(runner.case.call)),
+            replace=runner.attached,
+            dtype="float64" if runner.compute_dtype == "float64" else "float32",
+        )
+        if target.point:
+            target.function([self.autodiff.put(x) for x in target.point])
+        return target
+
+    def _claimed(self, target: Differentiable, mode: str) -> Row:
+        """A layer that is documented to have no gradient must have none."""
+        program = FrameworkProgram(self.autodiff, target.function, target.names, mode)
+        try:
+            found = program.reverse(target.point, [np.ones_like(each) for each in program.value(target.point)])
+        except NoDerivative as error:
+            return Row("all", "numeric", mode, NOT_DIFFERENTIABLE, f"{self.spec.not_differentiable}: {error}")
+        if any(gradient is not None and np.any(gradient) for gradient in found):
+            said = f"it is declared to have no gradient ({self.spec.not_differentiable}), and has one"
+            return Row("all", "numeric", mode, WRONG, said)
+        return Row("all", "numeric", mode, NOT_DIFFERENTIABLE, self.spec.not_differentiable)
+
+    def _finite(self, case: Case, runner: LayerRunner, training: bool, mode: str) -> list[Row]:
+        """At the values that were drawn, special ones among them: no NaN in a gradient where the function is finite."""
+        if runner.case == case:
+            return []
+        other = LayerRunner(self.spec, case, self.backend)
+        target = self._target(runner, training)
+        point = [np.asarray(each, dtype=np.float64) for each in _floating(map_tensors(other.array, case.inputs))]
+        point += target.point[len(point) :]
+        program = FrameworkProgram(self.autodiff, target.function, target.names, mode)
+        outputs = program.value(point)
+        if not all(np.isfinite(each).all() for each in outputs):
+            return []
+        try:
+            found = program.reverse(point, [np.ones_like(each) for each in outputs])
+        except NoDerivative:
+            return []  # which the other checks have said already
+        for name, gradient in zip(target.names, found, strict=True):
+            if gradient is not None and np.isnan(gradient).any():
+                count = int(np.sum(np.isnan(gradient)))
+                said = f"NaN in {count} of {gradient.size} entries of the gradient by {name}, where the outputs are finite"
+                return [Row(name, "finite", mode, WRONG, said)]
+        return [Row("all", "finite", mode, OK, "no NaN where the outputs are finite")]
+
+    def _shrunk(self, name: str, mode: str, verdict: str, case: Case, said: str) -> tuple[Case, str]:
+        """The smallest case found in the time there is that fails in the same way."""
+        best = [(case, said)]
+        end = time.perf_counter() + self.effort.shrink_s
+
+        def body(candidate: Case) -> None:
+            candidate = self._wide(candidate)
+            if candidate.key() not in self._seen and time.perf_counter() > end:
+                return
+            if self.spec.unsupported(candidate, self.world) is not None or self.tallies.expected(name, candidate) is not None:
+                return
+            for row in self._look(candidate):
+                if PROPERTY_OF[row.check] == name and row.mode == mode and VERDICT_OF.get(row.verdict) == verdict:
+                    if len(candidate.key()) <= len(best[0][0].key()):
+                        best[0] = (candidate, said_of(row))
+                    raise StillFails
+
+        with contextlib.suppress(KeyError):
+            shrink(self.spec, self.world, self._choices[case.key()], body)
+        return best[0]
+
+
+def _floating(arrays: Any) -> list[Any]:
+    from pytest_dlcheck.observe.nests import leaves_of
+
+    return [leaf for leaf in leaves_of(arrays) if leaf.dtype.kind == "f"]
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {telling_line(str(error))}"
+
+
+def in_float64(value: Any) -> Any:
+    """Arguments in which every layer that has a policy of its own computes in float64."""
+    if isinstance(value, Build):
+        return Build(value.path, in_float64(value.arguments), in_float64(value.positional))
+    if isinstance(value, Mapping):
+        return {name: "float64" if name == "dtype" else in_float64(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(in_float64(each) for each in value)
+    return value

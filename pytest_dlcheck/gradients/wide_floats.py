@@ -1,0 +1,60 @@
+"""Float64 on JAX and PyTorch, where Keras would compute in float32: for a gradient check, and for nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_dlcheck.backends.base import Backend
+
+__all__ = ["narrow", "wide_floats"]
+
+TABLE = "keras.src.backend.common.dtypes"
+
+
+def _table() -> dict[str, str] | None:
+    return getattr(sys.modules.get(TABLE), "BIT64_TO_BIT32_DTYPE", None)
+
+
+@contextlib.contextmanager
+def wide_floats(backend: Backend) -> Iterator[None]:
+    """Inside, float64 stays float64 on every backend.
+
+    Keras takes the dtype of most results from a table that turns float64 into float32 except on TensorFlow, that of constants
+    from `floatx`, and JAX holds no float64 unless told to. All three are set back at the end, whatever happens inside; `narrow`
+    says whether they are.
+
+    Args:
+        backend: loaded.
+    """
+    importlib.import_module(TABLE)
+    table = _table()
+    before = None if table is None else table.get("float64")
+    config: Any = backend.framework.config if backend.name == "jax" else None
+    floatx = backend.keras.config.floatx()
+    x64 = None if config is None else config.read("jax_enable_x64")
+    try:
+        if table is not None and before is not None:
+            table["float64"] = "float64"
+        if config is not None:
+            config.update("jax_enable_x64", True)
+        backend.keras.config.set_floatx("float64")
+        yield
+    finally:
+        backend.keras.config.set_floatx(floatx)
+        if table is not None and before is not None:
+            table["float64"] = before
+        if config is not None:
+            config.update("jax_enable_x64", x64)
+
+
+def narrow() -> bool:
+    """Whether Keras's table of dtypes is as Keras made it: never during a test of dtypes may it be otherwise."""
+    table = _table()
+    backend = sys.modules.get("keras.src.backend")
+    if table is None or backend is None:
+        return True
+    return table.get("float64") == ("float64" if backend.backend() == "tensorflow" else "float32")

@@ -1,0 +1,137 @@
+"""What the tests of gradients share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pytest_dlcheck import Backend, Device
+from pytest_dlcheck.backends import versions
+from pytest_dlcheck.checking import Finding
+from pytest_dlcheck.gradients.autodiff import autodiff_of
+from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
+from pytest_dlcheck.gradients.functions import of_call, of_layer
+from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
+from pytest_dlcheck.gradients.operations import EFFORTS as OPERATION_EFFORTS
+from pytest_dlcheck.gradients.operations import OperationGradients
+from pytest_dlcheck.gradients.wide_floats import wide_floats
+from pytest_dlcheck.known_issues import known_issues
+from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.subjects.operations import find
+from pytest_dlcheck.subjects.operations.record import Operation
+from pytest_dlcheck.subjects.spec import LayerSpec, World
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, perturbed
+
+Array = NDArray[Any]
+Pulled = Mapping[str, Array | None]
+Move = Callable[[Array], Array]
+
+
+@pytest.fixture(scope="session")
+def check_layer_gradients(
+    backend: Backend, device: Device, dl_compiled_once: None, dl_seed: int, dl_profile: str
+) -> Callable[[LayerSpec], list[Finding]]:
+    """Checks the gradients of a layer on this test's backend and device."""
+    installed = versions(backend.name)
+
+    def check(spec: LayerSpec) -> list[Finding]:
+        if installed["keras"].startswith("2."):
+            pytest.skip(f"the specs of layers are written for Keras 3, and Keras {installed['keras']} is installed")
+        kind = getattr(backend.keras.layers, spec.name, None)
+        if kind is None:
+            pytest.skip(f"keras {installed['keras']} has no layers.{spec.name}")
+        if spec.backends and backend.name not in spec.backends:
+            pytest.skip(f"{spec.name} exists on {', '.join(spec.backends)} only")
+        for module in spec.requires:
+            pytest.importorskip(module, reason=f"{spec.name} needs the module {module}, which is not installed")
+        return LayerGradients(
+            spec,
+            backend,
+            World.of(backend.name, installed["keras"], kind, device.kind),
+            seed=derive(dl_seed, spec.subject, "gradients"),
+            effort=EFFORTS[dl_profile],
+            known=lambda name: known_issues(spec.subject, name, backend.name, installed, device=str(device)),
+        ).run()
+
+    return check
+
+
+@pytest.fixture
+def pull_back(backend: Backend, device: Device) -> Callable[..., Pulled]:
+    """J^T v of a layer or a function in float64, by the names of the arguments; None where the framework finds no path.
+
+    `pull_back(layer, inputs, vs)`, `pull_back(function, (x, y), vs)`: `vs` has one array per output, all ones by default.
+    """
+
+    def run(target: Any, inputs: Any, vs: Sequence[Array] | None = None, **options: Any) -> Pulled:
+        autodiff = autodiff_of(backend)
+        with wide_floats(backend):
+            if isinstance(target, backend.keras.layers.Layer):
+                if not target.built:
+                    target(backend.put(np.asarray(inputs)))
+                found = of_layer(target, inputs, autodiff, **options)
+            else:
+                found = of_call(target, inputs, autodiff)
+            program = FrameworkProgram(autodiff, found.function, found.names, autodiff.modes[0])
+            cotangents = vs or [np.ones_like(each) for each in program.value(found.point)]
+            return dict(zip(found.names, program.reverse(found.point, cotangents), strict=True))
+
+    return run
+
+
+def _entry(closed_form: Callable[[Move], Mapping[str, Array]], name: str, move: Move) -> Array:
+    return closed_form(move)[name]
+
+
+@pytest.fixture
+def agrees() -> Callable[..., None]:
+    """Asserts that gradients are those of a closed form, entry by entry, as far as rounding in float64 allows."""
+
+    def check(found: Pulled, closed_form: Callable[[Move], Mapping[str, Array]]) -> None:
+        names = list(closed_form(np.asarray))
+        assert set(found) == set(names), f"gradients by {sorted(found)}, and the closed form has {sorted(names)}"
+        for name in names:
+            bounded = perturbed(partial(_entry, closed_form, name), unit_roundoff=UNIT_ROUNDOFF["float64"])
+            gradient = found[name]
+            assert gradient is not None, f"{name}: the framework finds no path"
+            assert gradient.shape == bounded.value.shape
+            gap = np.abs(gradient - bounded.value)
+            place = np.unravel_index(np.argmax(gap - bounded.tolerance), gap.shape)
+            assert np.all(gap <= bounded.tolerance), (
+                f"{name}{list(map(int, place))}: {gradient[place]!r}, closed form {bounded.value[place]!r}, "
+                f"allowed {bounded.tolerance[place]:.3g} ({bounded.derived})"
+            )
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def check_operation_gradients(
+    backend: Backend, device: Device, dl_compiled_once: None, dl_seed: int, dl_profile: str
+) -> Callable[[Operation], list[Finding]]:
+    """Checks the gradients of an exported function on this test's backend and device."""
+    installed = versions(backend.name)
+    numbers = tuple(int(part) for part in installed["keras"].split(".")[:3] if part.isdigit())
+
+    def check(operation: Operation) -> list[Finding]:
+        if numbers[:1] == (2,):
+            pytest.skip(f"the records of functions are written for Keras 3, and Keras {installed['keras']} is installed")
+        function = find(backend.keras, operation.name)
+        if function is None:
+            pytest.skip(f"keras {installed['keras']} has no {operation.name}")
+        return OperationGradients(
+            operation,
+            function,
+            backend,
+            keras=numbers,
+            seed=derive(dl_seed, operation.subject, "gradients"),
+            effort=OPERATION_EFFORTS[dl_profile],
+            known=lambda name: known_issues(operation.subject, name, backend.name, installed, device=str(device)),
+        ).run()
+
+    return check
