@@ -415,6 +415,7 @@ def names_of(case: Case) -> dict[str, Any]:
         "shapes": tuple(tensor.shape for tensor in flat),
         "dtypes": tuple(tensor.dtype for tensor in flat),
         "values": tuple(tensor.values for tensor in flat),
+        "planted": tuple(value for tensor in flat for _, value in tensor.planted),
         "keys": tuple(sorted(case.inputs)) if isinstance(case.inputs, Mapping) else (),
         # Of texts, whether they are plain ones.
         "ascii": all(str(tensor.literal).isascii() for tensor in flat),

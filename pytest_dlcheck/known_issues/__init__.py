@@ -72,7 +72,7 @@ class KnownIssue(NamedTuple):
             and (not self.backends or backend in self.backends)
             and (not self.devices or device is None or device.partition(":")[0] in self.devices)
             and all(
-                name in versions and SpecifierSet(allowed).contains(versions[name], prereleases=True)
+                (found := _version(name, versions)) is not None and SpecifierSet(allowed).contains(found, prereleases=True)
                 for name, allowed in self.versions.items()
             )
         )
@@ -81,6 +81,11 @@ class KnownIssue(NamedTuple):
         """The entry in a line, for a message."""
         versions = ", ".join(f"{name} {allowed}" for name, allowed in self.versions.items())
         return f"{self.reason} ({versions}, {self.link}, {self.date})"
+
+
+def _version(name: str, versions: Mapping[str, str]) -> str | None:
+    """Of a distribution, or of a build of it under a name of its own: tensorflow, tensorflow-cpu."""
+    return versions.get(name) or next((found for other, found in versions.items() if other.startswith(f"{name}-")), None)
 
 
 def _matches(name: str | None, patterns: str | Sequence[str]) -> bool:
