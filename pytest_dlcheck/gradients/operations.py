@@ -26,6 +26,7 @@ from pytest_dlcheck.gradients.public import gradient_rows
 from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.observe.layer_observation import telling_line
+from pytest_dlcheck.observe.nests import leaves_of
 from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.operations.record import Operation, Variant
@@ -52,16 +53,18 @@ class OperationEffort:
         variants: how many of them, in their order; None for all.
         modes: how many of the backend's modes.
         directions: for each argument.
+        compiles_second: whether second derivatives are looked at where the first mode is a compiled one.
     """
 
     variants: int | None
     modes: int
     directions: int
+    compiles_second: bool = True
 
 
 EFFORTS: Mapping[str, OperationEffort] = MappingProxyType(
     {
-        "smoke": OperationEffort(variants=1, modes=1, directions=2),
+        "smoke": OperationEffort(variants=1, modes=1, directions=2, compiles_second=False),
         "default": OperationEffort(variants=None, modes=2, directions=3),
         "nightly": OperationEffort(variants=None, modes=3, directions=3),
     }
@@ -154,13 +157,23 @@ class OperationGradients:
             return [*rows, Row("all", "modes", modes[0], UNSUPPORTED, said)]
 
     def _differentiated(self, variant: Variant, target: Differentiable, modes: Sequence[str], seed: int) -> list[Row]:
-        directions = derive(seed, "directions")
-        rows = gradient_rows(target, self.autodiff, modes=modes, seed=directions, directions=self.effort.directions)
+        rows = gradient_rows(
+            target,
+            self.autodiff,
+            modes=modes,
+            order=self._order(modes[0]),
+            seed=derive(seed, "directions"),
+            directions=self.effort.directions,
+        )
         numeric = [row.verdict for row in rows if row.check == "numeric"]
         if numeric and set(numeric) == {WEAK}:
             said = f"its record says that it has a derivative, and with {variant.told()} it is constant"
             rows.append(Row("all", "numeric", modes[0], WRONG, said))
         return rows
+
+    def _order(self, mode: str) -> int:
+        """Second derivatives take twice as many programs as first ones, and larger ones: too many to compile in little time."""
+        return 1 if mode == "compiled" and not self.effort.compiles_second else 2
 
     def _lacking(self, variant: Variant) -> list[str]:
         """The options that an older Keras does not take."""
@@ -179,7 +192,9 @@ class OperationGradients:
         def run(*tensors: Any) -> Any:
             given = dict(zip(moving, tensors, strict=True))
             given.update({place: self.backend.put(value) for place, value in constant.items()})
-            return variant.call(self.function, *(given[place] for place in range(len(arguments))), **variant.options)
+            outputs = variant.call(self.function, *(given[place] for place in range(len(arguments))), **variant.options)
+            # What has left the framework carries no derivative.
+            return [each for each in leaves_of(outputs) if not isinstance(each, (np.ndarray, np.generic))]
 
         names = self._names(variant, len(arguments))
         return of_call(run, [arguments[place] for place in moving], self.autodiff, [names[place] for place in moving])
@@ -223,7 +238,7 @@ class OperationGradients:
         if not target.point:
             return [Row("all", "numeric", mode, NOT_DIFFERENTIABLE, f"{why}: no argument of a floating dtype")]
         if not outputs:
-            return [Row("all", "numeric", mode, NOT_DIFFERENTIABLE, f"{why}: no output of a floating dtype")]
+            return [Row("all", "numeric", mode, NOT_DIFFERENTIABLE, f"{why}: no tensor of a floating dtype comes out")]
         try:
             found = program.reverse(target.point, [np.ones_like(each) for each in outputs])
         except NoDerivative as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_dlcheck.subjects.operations.record import Maker, Operation, Variant, at, distinct, real
+from pytest_dlcheck.subjects.operations.record import Maker, Operation, Variant, at, between, distinct, real
 
 __all__ = ["OPERATIONS"]
 
@@ -17,6 +17,9 @@ def _spread(rng: np.random.Generator) -> Any:
     """For whole activation functions: values on either side of each corner, none near one."""
     return rng.permutation([-7.0, -3.6, -1.4, -0.8, -0.3, 0.2, 0.7, 1.3, 3.4, 6.5]) + rng.uniform(-0.09, 0.09, 10)
 
+
+# Between the corners of each.
+_SCALAR = between(0.55, 0.95)
 
 _PLAIN = (
     "hard_sigmoid hard_silu hard_swish hard_tanh log_sigmoid relu relu6 selu sigmoid silu softplus softsign sparse_plus "
@@ -67,7 +70,7 @@ def _to_config(serialize: Any, x: Any) -> Any:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    *(each for name in _PLAIN.split() for each in _both(name, at(_spread), at(real(), label="a scalar"))),
+    *(each for name in _PLAIN.split() for each in _both(name, at(_spread), at(_SCALAR, label="a scalar"))),
     *(each for name, options in _OPTIONS.items() for each in _both(name, *(at(_spread, **option) for option in options))),
     *(each for name in ("log_softmax", "softmax") for each in _both(name, *_along_axes(real(2, 4, 3)))),
     *_both("glu", at(real(2, 4, 6)), at(real(2, 4, 6), axis=1), at(real(2, 4, 6), axis=-2)),
@@ -76,7 +79,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("activations.relu", tuple(at(_spread, **options) for options in _RELU)),
     Operation("activations.exponential", (at(real(2, 3)), at(real(), label="a scalar"))),
     Operation("activations.linear", (at(real(2, 3)),)),
-    Operation("activations.mish", (at(_spread), at(real(), label="a scalar"))),
+    Operation("activations.mish", (at(_spread), at(_SCALAR, label="a scalar"))),
     Operation("activations.get", (at(real(2, 3), call=_by_name, label="of a name"),)),
     Operation("activations.serialize", (at(real(2, 3), call=_to_config, label="and back"),)),
     Operation("activations.deserialize", (at(real(2, 3), call=_from_config, label="from a config"),)),
