@@ -98,7 +98,8 @@ _SHARES: Pair = (shares(3, 4), shares(3, 4))
 _ONEHOT: Pair = (_onehot(3, 4), shares(3, 4))
 _BITS: Pair = (_bits(3, 4), between(0.1, 0.9, 3, 4))
 _NUMBERS: Pair = (labels(4, 3), shares(3, 4))
-_TWO_CLASSES: Pair = (given(np.array([0, 1, 0, 1, 2], np.int32)), real(5, 3))
+_TWO_CLASSES: Pair = (given(np.array([0, 1, 0, 1, 0], np.int32)), real(5, 3))
+_LONE: Pair = (given(np.array([0, 1, 0, 1, 2], np.int32)), real(5, 3))
 _TEXT: Pair = (given(np.array([[1, 2, 1], [2, 2, 0], [3, 1, 0]], np.int32)), real(3, 7, 4))
 _LOGITS = ({}, {"from_logits": True}, {"label_smoothing": 0.2}, {"from_logits": True, "label_smoothing": 0.1})
 
@@ -197,6 +198,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "losses.circle",
         (
             at(*_TWO_CLASSES, call=_embedded, **_CIRCLE),
+            at(*_LONE, call=_embedded, **_CIRCLE, label="one sample without a partner"),
             at(*_TWO_CLASSES, call=_embedded, gamma=2.0, margin=0.3, remove_diagonal=False),
             at(*_TWO_CLASSES, real(4, 3), call=_measured, **_CIRCLE, remove_diagonal=False, label="references"),
         ),
