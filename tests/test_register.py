@@ -55,6 +55,13 @@ date = "2026-01-02"
 """
 
 
+def test_a_build_under_a_name_of_its_own_is_the_distribution() -> None:
+    (entry,) = parse(ENTRY.replace('keras = "==3.15.1"', 'tensorflow = ">=2.20"'))
+    assert entry.applies("keras.layers.Dense", "config", "tensorflow", {"tensorflow-cpu": "2.21.0"})
+    assert not entry.applies("keras.layers.Dense", "config", "tensorflow", {"tensorflow-cpu": "2.19.0"})
+    assert not entry.applies("keras.layers.Dense", "config", "tensorflow", {"keras": "2.21.0"})
+
+
 def test_entries_are_read_from_toml() -> None:
     (issue,) = parse(ENTRY + 'where = "units > 2"\nbackends = ["jax"]\n')
     assert (issue.id, issue.versions, issue.where, list(issue.backends)) == ("one", {"keras": "==3.15.1"}, "units > 2", ["jax"])

@@ -168,9 +168,10 @@ class Argument:
             step = best_step(line.unit_roundoff)
             gap, tolerance = abs(line.central(step) - slope), allowed + line.noise(step)
             # One look is enough where noise could not have hidden a wrong gradient.
-            if gap == 0 or gap <= tolerance <= RESOLVED * size:
+            if gap == 0 or gap <= tolerance <= max(RESOLVED * size, NEGLIGIBLE * line.magnitude):
                 return OK, "", gap / size, tolerance / size
-            estimate = extrapolated(line)
+            # Large steps see past rounding, and small ones stay clear of corners nearby.
+            estimate = min(extrapolated(line), refined(line), key=lambda each: each.error)
             gap, tolerance = abs(estimate.value - slope), allowed + 4 * estimate.error
             resolved = gap <= allowed or tolerance <= max(RESOLVED * size, NEGLIGIBLE * line.magnitude)
             if gap <= tolerance and resolved:

@@ -11,11 +11,12 @@ from pytest_dlcheck.gradients.argument import NEGLIGIBLE, RESOLVED, Argument, Lo
 from pytest_dlcheck.gradients.jacobian import size_of
 from pytest_dlcheck.gradients.lines import projected
 from pytest_dlcheck.gradients.outcome import KINK, NOISE, NONDETERMINISTIC, OK, UNSUPPORTED, WRONG, Row
+from pytest_dlcheck.gradients.precision import of_steps, unit_roundoff_of
 from pytest_dlcheck.gradients.program import Array, NoDerivative, Program, zeros_for_none
 from pytest_dlcheck.seeds import derive
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, of_adjoint
+from pytest_dlcheck.tolerance import of_adjoint, of_sum
 
-__all__ = ["DIRECTIONS", "GradientCheck", "apart", "unit_roundoff_of"]
+__all__ = ["DIRECTIONS", "GradientCheck", "apart"]
 
 DIRECTIONS = 3
 """Random directions for each argument: three find one wrong entry, and all entries 1 % off, always (docs/gradients.md)."""
@@ -26,19 +27,6 @@ NEIGHBOURS = 4
 
 SCALE = 2.0**10
 """By how much a cotangent is multiplied to see whether the gradient follows: beyond what a clipped gradient lets through."""
-
-
-def unit_roundoff_of(outputs: Sequence[Array]) -> float:
-    """Of the narrowest dtype that holds all outputs exactly: a function may compute in less than its outputs' dtype says.
-
-    Whole numbers say nothing, and count as float64.
-    """
-    if any(np.any(each != np.round(each)) for each in outputs):
-        for name in ("float16", "float32"):
-            with np.errstate(over="ignore"):
-                if all(np.array_equal(each, each.astype(name).astype(each.dtype), equal_nan=True) for each in outputs):
-                    return UNIT_ROUNDOFF[name]
-    return UNIT_ROUNDOFF["float64"]
 
 
 class GradientCheck:
@@ -83,7 +71,9 @@ class GradientCheck:
     def unit_roundoff(self) -> float:
         # At a point where nothing is exact by chance.
         moved = [x + size * 1e-3 * self.rng.standard_normal(x.shape) for x, size in zip(self.point, self.sizes, strict=True)]
-        return max(self.least_roundoff, unit_roundoff_of(self.program.value(moved)))
+        direction = [size * along for size, along in zip(self.sizes, self._signs(self.point), strict=True)]
+        by_steps = of_steps(self.program.value, moved, direction)
+        return max(self.least_roundoff, by_steps, unit_roundoff_of(self.program.value(moved)))
 
     def _signs(self, arrays: Sequence[Array]) -> list[Array]:
         return [signs(self.rng, each.shape) for each in arrays]
@@ -128,11 +118,13 @@ class GradientCheck:
             *(f"output {number}" for number in range(len(self.outputs))),
             *(f"the gradient by {n}" for n in self.program.names),
         ]
+        # Not by how rough the function is: one that draws anew is as rough as can be.
+        unit_roundoff = max(self.least_roundoff, unit_roundoff_of(self.outputs))
         once = [*self.outputs, *zeros_for_none(first.gradient, self.point)]
         twice = [*self.program.value(self.point), *zeros_for_none(again, self.point)]
         for name, one, other in zip(names, once, twice, strict=True):
             gap = apart(one, other)
-            if gap > of_adjoint(largest(one), unit_roundoff=self.unit_roundoff):
+            if gap > of_adjoint(largest(one), unit_roundoff=unit_roundoff):
                 said = f"two evaluations at one point: {name} differs by {gap:.3g} (a seed that is not fixed? a state?)"
                 return self._all(self.check, NONDETERMINISTIC, said)
         return self._nonlinear(first)
@@ -167,7 +159,8 @@ class GradientCheck:
                 gap, size, said = self._adjoint(look, us)
             except NoDerivative as error:
                 return self._all(check, UNSUPPORTED, str(error))
-            allowed = of_adjoint(size, unit_roundoff=self.unit_roundoff)
+            made_of = max(self.magnitude, projected(look.vs, self.outputs)[1])
+            allowed = exact = self._allowed(size, made_of)
             if not gap <= allowed:
                 allowed += self._rounding(look, us)
             share, allowed_share = gap / (size or 1.0), max(allowed_share, allowed / (size or 1.0))
@@ -177,9 +170,7 @@ class GradientCheck:
                 ]
                 by = f" (by {', '.join(guilty)})" if guilty else ""
                 return self._all(check, WRONG, said + by, share, allowed_share)
-            made_of = max(self.magnitude, projected(look.vs, self.outputs)[1])
-            by_rounding = gap > of_adjoint(size, unit_roundoff=self.unit_roundoff)
-            if by_rounding and allowed > max(RESOLVED * size, NEGLIGIBLE * made_of):
+            if gap > exact and allowed > max(RESOLVED * size, NEGLIGIBLE * made_of):
                 return self._all(check, NOISE, f"{said}, and rounding alone does as much", share, allowed_share)
             worst = max(worst, share)
         return self._all(check, OK, "<v, J u> = <J^T v, u>", worst, allowed_share)
@@ -212,9 +203,14 @@ class GradientCheck:
         for index in range(len(us)):
             yield [u if place == index else np.zeros_like(u) for place, u in enumerate(us)]
 
+    def _allowed(self, size: float, made_of: float) -> float:
+        """Rounding of the two sides, and of what cancelled in them: of that the outputs are made."""
+        unit_roundoff = self.unit_roundoff
+        return of_adjoint(size, unit_roundoff=unit_roundoff) + float(of_sum(made_of, unit_roundoff=unit_roundoff))
+
     def _differ(self, look: Look, us: Sequence[Array]) -> bool:
         gap, size, _ = self._adjoint(look, us)
-        return not gap <= of_adjoint(size, unit_roundoff=self.unit_roundoff)
+        return not gap <= self._allowed(size, max(self.magnitude, projected(look.vs, self.outputs)[1]))
 
     def of_gradient(self, *, seed: int) -> GradientCheck:
         """The same check of the function x -> J(x)^T v, away from the corners that this one has found."""

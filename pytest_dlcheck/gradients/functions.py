@@ -14,6 +14,7 @@ from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.gradients.autodiff.base import Autodiff, Function
 from pytest_dlcheck.gradients.program import Array
 from pytest_dlcheck.observe.nests import leaves_of, map_leaves
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
 
 __all__ = ["Differentiable", "of_call", "of_layer"]
 
@@ -26,6 +27,7 @@ class Differentiable:
         function: gives every output of a floating dtype, flattened, in float64.
         names: of its arguments.
         point: the arguments, float64.
+        unit_roundoff: of the dtype that it is known to compute in, at least.
         random: whether it draws random numbers, the same in every call; another mode of running may draw others.
     """
 
@@ -33,6 +35,7 @@ class Differentiable:
     names: list[str]
     point: list[Array]
     random: bool = False
+    unit_roundoff: float = UNIT_ROUNDOFF["float64"]
 
 
 def of_call(function: Callable[..., Any], inputs: Any, autodiff: Autodiff, names: Sequence[str] = ()) -> Differentiable:
@@ -97,7 +100,9 @@ def of_layer(
 
     values = [np.asarray(autodiff.backend.to_numpy(weight), dtype=np.float64) for weight in weights]
     names = [*taken.names, *_distinct([str(weight.path) for weight in weights])]
-    return Differentiable(run, names, [*taken.point, *values], random=training and _draws(layer))
+    return Differentiable(
+        run, names, [*taken.point, *values], random=training and _draws(layer), unit_roundoff=UNIT_ROUNDOFF[dtype]
+    )
 
 
 def _draws(layer: Any) -> bool:

@@ -176,7 +176,7 @@ def jump(line: Line) -> Jump | None:
     gap, earlier = abs(right - left), abs(sides[large][1] - sides[large][0])
     # A step of the function itself may be as high on both sides, but the quotients grow as they are taken closer.
     steepest, steepest_before = max(abs(left), abs(right)), max(map(abs, sides[large]))
-    if steepest > 8 * steepest_before and steepest > 8 * line.noise(small):
+    if steepest > 4 * steepest_before and steepest > 8 * line.noise(small):
         return Jump(left, right, unbounded=True)
     # Smooth: the gap falls 64 times. A kink: it stays, or comes to show only near the point.
     if gap <= 4 * line.noise(small) or gap < earlier / 8:

@@ -143,18 +143,14 @@ class OperationGradients:
         target = self.target(variant, seed)
         if self.operation.not_differentiable:
             return self._claimed(target)
-        try:
-            return self._differentiated(variant, target, modes, seed)
-        except Exception:
+        rows = self._differentiated(variant, target, modes, seed)
+        nothing = all(row.check == "modes" for row in rows)
+        if nothing or any(row.check == "modes" and row.mode == "eager" and row.verdict == UNSUPPORTED for row in rows):
             # Whether the framework can be called at all is seen outside of any derivative and of any compilation.
             said_of_call = self._called(target)
             if said_of_call is not None:
                 return [said_of_call]
-            if modes[0] == "eager" or self._runs(target, modes[0]):
-                raise
-            said = f"{modes[0]} cannot run it, and eager mode can"
-            rows = self._differentiated(variant, target, ("eager",), seed)
-            return [*rows, Row("all", "modes", modes[0], UNSUPPORTED, said)]
+        return [*self._differentiated(variant, target, ("eager",), seed), *rows] if nothing else rows
 
     def _differentiated(self, variant: Variant, target: Differentiable, modes: Sequence[str], seed: int) -> list[Row]:
         rows = gradient_rows(
@@ -206,13 +202,6 @@ class OperationGradients:
 
     def _program(self, target: Differentiable, mode: str) -> FrameworkProgram:
         return FrameworkProgram(self.autodiff, target.function, target.names, mode)
-
-    def _runs(self, target: Differentiable, mode: str) -> bool:
-        try:
-            self._program(target, mode).value(target.point)
-        except Exception:  # noqa: BLE001 - each framework says in its own way that it cannot compile something
-            return False
-        return True
 
     def _called(self, target: Differentiable) -> Row | None:
         """What is wrong with the plain call; None where it goes well."""

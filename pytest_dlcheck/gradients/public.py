@@ -17,7 +17,7 @@ from pytest_dlcheck.gradients.autodiff.base import Autodiff, FrameworkProgram
 from pytest_dlcheck.gradients.check import DIRECTIONS, GradientCheck, apart
 from pytest_dlcheck.gradients.functions import Differentiable, of_call, of_layer, widened
 from pytest_dlcheck.gradients.outcome import BAD, OK, UNSUPPORTED, WRONG, GradientReport, Row
-from pytest_dlcheck.gradients.program import Array, NoDerivative, zeros_for_none
+from pytest_dlcheck.gradients.program import Array, NoDerivative, Program, zeros_for_none
 from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.seeds import derive
@@ -136,29 +136,48 @@ def gradient_rows(
         forward: whether forward mode is checked too.
     """
 
-    def program(mode: str) -> FrameworkProgram:
-        return FrameworkProgram(autodiff, target.function, target.names, mode)
+    def check(mode: str) -> GradientCheck:
+        program = FrameworkProgram(autodiff, target.function, target.names, mode)
+        seed_of = derive(seed, "first")
+        least = target.unit_roundoff
+        return GradientCheck(program, target.point, seed=seed_of, mode=mode, directions=directions, least_roundoff=least)
 
-    first = GradientCheck(program(modes[0]), target.point, seed=derive(seed, "first"), mode=modes[0], directions=directions)
-    rows = list(first.rows(forward=forward))
+    rows: list[Row] = []
+    left = list(modes)
+    while left:
+        mode = left.pop(0)
+        first = check(mode)
+        try:
+            first.outputs  # noqa: B018 - computed once, here
+        except Exception as error:  # noqa: BLE001 - of the mode; the caller has seen the function run in some other way
+            rows.append(_not_in(mode, error))
+        else:
+            break
+    else:
+        return rows
+    rows += first.rows(forward=forward)
     if any(row.argument == "all" and row.check == "numeric" for row in rows):  # nothing could be looked at
         return rows
-    for mode in modes[1:]:
+    for mode in left:
         if target.random:  # each mode may draw other numbers, and is checked on its own
-            check = GradientCheck(program(mode), target.point, seed=derive(seed, "first"), mode=mode, directions=directions)
-            rows += check.rows(forward=False)
+            rows += check(mode).rows(forward=False)
         else:
-            rows.append(_same(program(mode), first, mode, target.point))
+            rows.append(_same(check(mode).program, first, mode, target.point))
     if order > 1 and first.unit_roundoff > UNIT_ROUNDOFF["float64"]:
         said = "it computes in less than float64 inside, too coarse for differences of its gradient"
-        rows.append(Row("all", "second order", modes[0], UNSUPPORTED, said))
+        rows.append(Row("all", "second order", first.mode, UNSUPPORTED, said))
     elif order > 1 and not any(row.verdict in BAD for row in rows):
         second = first.of_gradient(seed=derive(seed, "second"))
         rows += second.rows(forward=forward)
     return rows
 
 
-def _same(program: FrameworkProgram, first: GradientCheck, mode: str, point: Sequence[Array]) -> Row:
+def _not_in(mode: str, error: Exception) -> Row:
+    said = f"{mode} cannot run it: {type(error).__name__}: {telling_line(str(error))}"
+    return Row("all", "modes", mode, UNSUPPORTED, said)
+
+
+def _same(program: Program, first: GradientCheck, mode: str, point: Sequence[Array]) -> Row:
     """Whether another mode gives the same values and gradients."""
     look = first.looks[0]
     try:
@@ -166,8 +185,7 @@ def _same(program: FrameworkProgram, first: GradientCheck, mode: str, point: Seq
     except NoDerivative as error:
         return Row("all", "modes", mode, WRONG, f"{first.mode} gives a gradient, and {mode} fails: {error}")
     except Exception as error:  # noqa: BLE001 - of the mode: the same call has gone well in the first one
-        said = f"{mode} cannot run it: {type(error).__name__}: {telling_line(str(error))}"
-        return Row("all", "modes", mode, UNSUPPORTED, said)
+        return _not_in(mode, error)
     expected = [*first.outputs, *zeros_for_none(look.gradient, point)]
     names = [*(f"output {number}" for number in range(len(first.outputs))), *first.program.names]
     worst, allowed = 0.0, of_adjoint(1.0, unit_roundoff=first.unit_roundoff)
