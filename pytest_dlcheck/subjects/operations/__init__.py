@@ -64,11 +64,12 @@ def uncovered(keras: Any, names: Iterable[str] = ()) -> list[str]:
     """
     known = frozenset(names or OPERATIONS)
     # `keras.ops.nn` and the like hold the functions of `keras.ops` once more.
-    seen = {id(find(keras, name)) for name in known if find(keras, name) is not None}
-    return [
-        f"{module}.{name}"
-        for module in MODULES
-        for name, value in sorted(vars(find(keras, module) or object).items())
-        if not name.startswith("_") and not isinstance(value, ModuleType) and callable(value)
-        if f"{module}.{name}" not in known and not (module.count(".") and id(value) in seen)
-    ]
+    seen = {id(value) for name, value in vars(keras.ops).items()}
+    found = []
+    for module in MODULES:
+        for name, value in sorted(vars(find(keras, module) or object).items()):
+            if name.startswith("_") or isinstance(value, ModuleType) or not callable(value):
+                continue
+            if f"{module}.{name}" not in known and not ("." in module and id(value) in seen):
+                found.append(f"{module}.{name}")
+    return found
