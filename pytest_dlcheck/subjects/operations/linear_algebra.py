@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_dlcheck.subjects.operations.record import (
@@ -78,7 +78,7 @@ def _factor(function: Callable[..., Any], x: Any, **options: Any) -> Any:
     return function(keras.ops.transpose(factor) if options.get("upper") else factor, **options)
 
 
-_FRAMES = {"sequence_length": 4, "sequence_stride": 2, "fft_length": 8}
+_FRAMES: Mapping[str, Any] = {"sequence_length": 4, "sequence_stride": 2, "fft_length": 8}
 
 OPERATIONS: tuple[Operation, ...] = (
     # Products.

@@ -101,7 +101,12 @@ _NUMBERS: Pair = (labels(4, 3), shares(3, 4))
 _TWO_CLASSES: Pair = (given(np.array([0, 1, 0, 1, 0], np.int32)), real(5, 3))
 _LONE: Pair = (given(np.array([0, 1, 0, 1, 2], np.int32)), real(5, 3))
 _TEXT: Pair = (given(np.array([[1, 2, 1], [2, 2, 0], [3, 1, 0]], np.int32)), real(3, 7, 4))
-_LOGITS = ({}, {"from_logits": True}, {"label_smoothing": 0.2}, {"from_logits": True, "label_smoothing": 0.1})
+_LOGITS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"from_logits": True},
+    {"label_smoothing": 0.2},
+    {"from_logits": True, "label_smoothing": 0.1},
+)
 
 
 def _of_mine(base: Any, y_true: Any, y_pred: Any, weight: Any, **options: Any) -> Any:
@@ -156,7 +161,7 @@ def _circle_class(build: Any, y_true: Any, y_pred: Any, **options: Any) -> Any:
 
 
 # Embeddings at which the clipping in the loss is not near: one group around each of three directions would be.
-_CIRCLE = MappingProxyType({"gamma": 2.0, "margin": 0.3})
+_CIRCLE: Mapping[str, Any] = MappingProxyType({"gamma": 2.0, "margin": 0.3})
 
 OPERATIONS: tuple[Operation, ...] = (
     *_both("mean_squared_error", "MeanSquaredError", _REAL),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def _onehot(rows: int, classes: int) -> Maker:
     return lambda rng: np.eye(classes)[rng.integers(classes, size=rows)]
 
 
-_FIRST = {"data_format": "channels_first"}
+_FIRST: Mapping[str, Any] = {"data_format": "channels_first"}
 
 _CONVOLUTIONS: tuple[Variant, ...] = (
     at(real(2, 5, 4, 2), real(3, 2, 2, 3), padding="same"),
@@ -153,7 +154,7 @@ _CTC = (
     given(np.array([3, 2], np.int32)),
     given(np.array([6, 5], np.int32)),
 )
-_LOGITS = (
+_LOGITS: tuple[Mapping[str, Any], ...] = (
     {"from_logits": True},
     {"from_logits": False},
 )
