@@ -46,7 +46,11 @@ def _along_axes(maker: Maker) -> tuple[Variant, ...]:
 
 
 # Of `keras.activations` alone.
-_RELU = ({"negative_slope": 0.1}, {"max_value": 2.0}, {"threshold": 0.5, "negative_slope": 0.2, "max_value": 3.0})
+_RELU: tuple[Mapping[str, Any], ...] = (
+    {"negative_slope": 0.1},
+    {"max_value": 2.0},
+    {"threshold": 0.5, "negative_slope": 0.2, "max_value": 3.0},
+)
 
 
 def _both(name: str, *variants: Variant) -> tuple[Operation, ...]:
