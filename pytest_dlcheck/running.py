@@ -16,7 +16,7 @@ from pytest_dlcheck.seeds import derive
 if TYPE_CHECKING:
     from pytest_dlcheck.routing import BackendScheduling
 
-__all__ = ["annotate", "finish", "make_scheduler", "run_timed", "seed", "summarize"]
+__all__ = ["annotate", "distrust_wide_floats", "finish", "make_scheduler", "run_timed", "seed", "summarize"]
 
 
 def make_scheduler(config: pytest.Config) -> BackendScheduling | None:
@@ -77,15 +77,19 @@ def _quietly(config: pytest.Config) -> Iterator[None]:
         config.option.verbose = before
 
 
+def distrust_wide_floats() -> None:
+    """Refuses a test that would run with the table of dtypes that gradient checks change for themselves."""
+    wide = sys.modules.get("pytest_dlcheck.gradients.wide_floats")
+    if wide is not None and not wide.narrow():
+        pytest.fail("an earlier test left Keras's table of dtypes changed, so no dtype can be believed any more", pytrace=False)
+
+
 def seed(item: pytest.Item) -> None:
     """Seeds Python, NumPy and the framework for a test that runs on a backend: the same on each, the same every time."""
     facts = item.stash.get(FACTS, None)
     run = item.config.stash[RUN]
     if facts is None or facts.backend is None or facts.timed:
         return
-    wide = sys.modules.get("pytest_dlcheck.gradients.wide_floats")
-    if wide is not None and not wide.narrow():
-        pytest.fail("an earlier test left Keras's table of dtypes changed, so no dtype can be believed any more", pytrace=False)
     backend = run.backend(facts.backend)
     if backend.loaded:
         backend.seed(test_seed(run, item))

@@ -97,7 +97,10 @@ class Argument:
         said = self._outside() or self._leak()
         if said:
             return Row(self.name, check, mode, WRONG, said)
-        return Row(self.name, check, mode, *self._conclusion(), *np.max(shares, axis=0).tolist())
+        verdict, said = self._conclusion()
+        if verdict == OK and min(tolerance for _, tolerance in shares) > RESOLVED:
+            verdict, said = WEAK, "zero but for rounding, and moving it changes nothing"
+        return Row(self.name, check, mode, verdict, said, *np.max(shares, axis=0).tolist())
 
     def _conclusion(self) -> tuple[str, str]:
         if self.kinks:
@@ -170,8 +173,9 @@ class Argument:
             # One look is enough where noise could not have hidden a wrong gradient.
             if gap == 0 or gap <= tolerance <= max(RESOLVED * size, NEGLIGIBLE * line.magnitude):
                 return OK, "", gap / size, tolerance / size
-            # Large steps see past rounding, and small ones stay clear of corners nearby.
-            estimate = min(extrapolated(line), refined(line), key=lambda each: each.error)
+            # Small steps stay clear of corners nearby, large ones see past rounding; in that order, since values far away may
+            # be of another size.
+            estimate = min([refined(line), extrapolated(line)], key=lambda each: each.error)
             gap, tolerance = abs(estimate.value - slope), allowed + 4 * estimate.error
             resolved = gap <= allowed or tolerance <= max(RESOLVED * size, NEGLIGIBLE * line.magnitude)
             if gap <= tolerance and resolved:

@@ -72,8 +72,8 @@ class GradientCheck:
         # At a point where nothing is exact by chance.
         moved = [x + size * 1e-3 * self.rng.standard_normal(x.shape) for x, size in zip(self.point, self.sizes, strict=True)]
         direction = [size * along for size, along in zip(self.sizes, self._signs(self.point), strict=True)]
-        by_steps = of_steps(self.program.value, moved, direction)
-        return max(self.least_roundoff, by_steps, unit_roundoff_of(self.program.value(moved)))
+        by_steps = of_steps(self.program.value, moved, direction, self.magnitude)
+        return max(self.least_roundoff, by_steps, unit_roundoff_of(self.program.value(moved), self.magnitude))
 
     def _signs(self, arrays: Sequence[Array]) -> list[Array]:
         return [signs(self.rng, each.shape) for each in arrays]

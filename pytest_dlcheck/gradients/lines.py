@@ -32,7 +32,7 @@ LEVELS = 9
 
 def of_quotient(magnitude: Any, step: float, unit_roundoff: float) -> Any:
     """How far rounding of values of this magnitude, by some units each, may change a difference quotient."""
-    return 16 * unit_roundoff * magnitude / step
+    return 64 * unit_roundoff * magnitude / step
 
 
 def projected(vs: Sequence[Array], outputs: Sequence[Array]) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -59,6 +59,13 @@ def check_layer_gradients(
         ).run()
 
     return check
+
+
+@pytest.fixture
+def wide(backend: Backend) -> Iterator[None]:
+    """Float64 throughout the test, in what it makes of Keras too."""
+    with wide_floats(backend):
+        yield
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from pytest_dlcheck import Backend
 from pytest_dlcheck.references import backpropagation as by_hand
 
-pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_property("closed_form")]
+pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_property("closed_form"), pytest.mark.usefixtures("wide")]
 
 Check = Callable[..., None]
 Pull = Callable[..., Any]

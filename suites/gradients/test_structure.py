@@ -10,7 +10,7 @@ import pytest
 
 from pytest_dlcheck import Backend, GradientsWrong
 
-pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_property("gradient_structure")]
+pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_property("gradient_structure"), pytest.mark.usefixtures("wide")]
 
 Pull = Callable[..., Any]
 

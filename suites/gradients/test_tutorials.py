@@ -14,7 +14,7 @@ from pytest_dlcheck import Backend
 from pytest_dlcheck.references import backpropagation as by_hand
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, perturbed
 
-pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_property("closed_form")]
+pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_property("closed_form"), pytest.mark.usefixtures("wide")]
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
@@ -143,7 +143,7 @@ class Study:
 
 
 @pytest.fixture(params=LESSONS)
-def study(request: pytest.FixtureRequest, backend: Backend, dl_seed: int) -> Study:
+def study(request: pytest.FixtureRequest, backend: Backend, wide: None, dl_seed: int) -> Study:
     return Study(LESSONS[request.param], backend, dl_seed)
 
 
@@ -160,8 +160,8 @@ def test_gradients_by_differences(study: Study, check_gradients: Callable[..., A
 
 @pytest.mark.dl_subject("keras.optimizers.SGD")
 def test_gradient_descent(study: Study, backend: Backend, pull_back: Callable[..., Any]) -> None:
-    """Twenty steps of theta <- theta - alpha dJ/dtheta: the framework's gradients and optimizer, and both by hand."""
-    rate, steps = 0.1, 20
+    """Five steps of theta <- theta - alpha dJ/dtheta: the framework's gradients and optimizer, and both by hand."""
+    rate, steps = 0.1, 5
     optimizer = backend.keras.optimizers.SGD(learning_rate=rate)
     variables = study.model.trainable_variables
     optimizer.build(variables)
