@@ -91,6 +91,14 @@ def test_bad_input(backend, check_gradients, what, complaint):
         check_gradients(lambda x: x, X, **what)
 
 
+def test_a_function_that_cannot_be_run_is_no_silent_pass(backend, check_gradients):
+    def fails(x):
+        raise ValueError("not today")
+
+    with pytest.raises(GradientsWrong, match="none of the modes"):
+        check_gradients(fails, X)
+
+
 def test_nothing_to_differentiate(backend, check_gradients):
     with pytest.raises(DlcheckError, match="nothing to differentiate"):
         check_gradients(lambda n: n, np.arange(3))
@@ -117,7 +125,7 @@ def test_check_gradients(pytester: pytest.Pytester, needs: Needs, backend: str) 
     needs(backend, "keras")
     pytester.makepyfile(test_mine=MINE)
     result = pytester.runpytest_subprocess("--dl-backend", backend, "-q", "-p", "no:cacheprovider", "-p", "no:warnings")
-    result.assert_outcomes(passed=11)
+    result.assert_outcomes(passed=12)
 
 
 def test_a_table_of_dtypes_that_was_left_changed_fails_the_next_test(pytester: pytest.Pytester, needs: Needs) -> None:

@@ -99,7 +99,7 @@ class Argument:
             return Row(self.name, check, mode, WRONG, said)
         verdict, said = self._conclusion()
         if verdict == OK and min(tolerance for _, tolerance in shares) > RESOLVED:
-            verdict, said = WEAK, "zero but for rounding, and moving it changes nothing"
+            verdict, said = WEAK, "no larger than what rounding of the function does, so that little can be told"
         return Row(self.name, check, mode, verdict, said, *np.max(shares, axis=0).tolist())
 
     def _conclusion(self) -> tuple[str, str]:

@@ -95,6 +95,8 @@ def check_gradients(
         if not found.point:
             raise DlcheckError(f"{subject}: no input of a floating dtype and no trainable weight, so nothing to differentiate")
         rows = gradient_rows(found, autodiff, modes=chosen, order=order, seed=seed)
+    if not any(row.check == "numeric" for row in rows):
+        rows.append(Row("all", "numeric", chosen[0], WRONG, "it can be run in none of the modes"))
     return GradientReport(str(subject), backend.name, rows, seed).check()
 
 
