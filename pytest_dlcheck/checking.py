@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Build, Case, Name, Tensor, describe, dumps, loads, tensors
-from pytest_dlcheck.cases.values import make
+from pytest_dlcheck.cases.case import Case, describe, dumps, loads
+from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.observe.layer import LayerObserver
 from pytest_dlcheck.observe.layer_observation import Raised
@@ -24,7 +24,7 @@ from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
 from pytest_dlcheck.subjects.spec import LayerSpec, World
 
-__all__ = ["ENOUGH", "EXAMPLES", "TURNS", "Effort", "Finding", "LayerCheck", "judge_case", "names_of"]
+__all__ = ["ENOUGH", "EXAMPLES", "TURNS", "Effort", "Finding", "LayerCheck", "judge_case"]
 
 
 # After so many cases without it, something that never showed is missing.
@@ -291,14 +291,9 @@ class LayerCheck:
 
     def expected(self, name: str, case: Case) -> KnownIssue | None:
         for issue in self.known.get(name, ()):
-            if (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, self.names_of(case)):
+            if (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, names_of(case)):
                 return issue
         return None
-
-    @staticmethod
-    def names_of(case: Case) -> dict[str, Any]:
-        """What `where` may speak of (`names_of`)."""
-        return names_of(case)
 
     def _replay(self) -> list[Finding]:
         """The register's stored cases: each must still fail as it says."""
@@ -387,81 +382,3 @@ class LayerCheck:
             shrink(self.spec, self.world, choices, body)
         self._shrink_left_s -= time.perf_counter() - start
         return best[0]
-
-
-def names_of(case: Case) -> dict[str, Any]:
-    """What `where` may speak of: the constructor's arguments, by their names, and what else tells one case from another.
-
-    Beside what is written below these are `setting_...` for global settings, `cell_units` and the like for arguments of what
-    is an argument, and `any_dropout` and the like for an argument of the layer or of anything in it.
-    """
-    flat = tensors(case.inputs)
-    shape = flat[0].shape if flat else ()
-    channels_last = case.arguments.get("data_format", case.settings.get("image_data_format")) != "channels_first"
-    masks = [mask for mask in (*(case.masks or ()), case.call.get("mask")) if isinstance(mask, Tensor)]
-    inside = {name: each for key, value in case.arguments.items() for name, each in _inside(key, value).items()}
-    return {
-        **inside,
-        **_anywhere(case),
-        **case.arguments,
-        **{f"setting_{key}": value for key, value in case.settings.items()},
-        "policy": case.policy,
-        # Of the first input, and of all; `sizes` are those that are neither the batch's nor the channels'.
-        "shape": shape,
-        "rank": len(shape),
-        "sizes": shape[1:-1] if channels_last else shape[2:],
-        "channels": shape[-1 if channels_last else 1] if len(shape) > 1 else None,
-        "inputs": len(flat),
-        "shapes": tuple(tensor.shape for tensor in flat),
-        "dtypes": tuple(tensor.dtype for tensor in flat),
-        "values": tuple(tensor.values for tensor in flat),
-        "planted": tuple(value for tensor in flat for _, value in tensor.planted),
-        "keys": tuple(sorted(case.inputs)) if isinstance(case.inputs, Mapping) else (),
-        # Of texts, whether they are plain ones.
-        "ascii": all(str(tensor.literal).isascii() for tensor in flat),
-        "call": tuple(case.call),
-        "adapt": case.adapt and ("batches" if isinstance(case.adapt, list) else "whole"),
-        "masked": case.masks is not None and any(mask is not None for mask in case.masks),
-        # Whether a mask leaves nothing of some sample.
-        "none_kept": any(not make(mask).reshape(mask.shape[0], -1).any(axis=1).all() for mask in masks if all(mask.shape)),
-    }
-
-
-def _anywhere(case: Case) -> dict[str, Any]:
-    """What `where` may say of the layer and everything in it, however deep."""
-    found: dict[str, Any] = {"classes": (), "objects": (), "unseeded": False}
-
-    def look(value: Any) -> None:
-        if isinstance(value, Build):
-            kind = value.path.rpartition(".")[2]
-            found["classes"] += (kind,)
-            add(kind, value.arguments)
-        elif isinstance(value, (list, tuple)):
-            for each in value:
-                look(each)
-
-    def add(kind: str, arguments: Mapping[str, Any]) -> None:
-        found["objects"] += ((kind, arguments),)
-        drops = any(arguments.get(name) for name in ("dropout", "recurrent_dropout", "rate"))
-        found["unseeded"] |= drops and arguments.get("seed") is None
-        for name, each in arguments.items():
-            found[f"any_{name}"] = found.get(f"any_{name}") or each
-            look(each)
-
-    add(case.name, case.arguments)
-    return found
-
-
-def _inside(name: str, value: Any) -> dict[str, Any]:
-    """What `where` may say of objects that are arguments: `layer_class`, `layer_units`, `cell_count`, `cell_0_units`."""
-    found: dict[str, Any] = {}
-    if isinstance(value, (Build, Name)):
-        found[f"{name}_class"] = value.path.rpartition(".")[2]
-    if isinstance(value, Build):
-        for key, each in value.arguments.items():
-            found |= {f"{name}_{key}": each, **_inside(f"{name}_{key}", each)}
-    elif isinstance(value, (list, tuple)) and any(isinstance(each, Build) for each in value):
-        found[f"{name}_count"] = len(value)
-        for index, each in enumerate(value):
-            found |= _inside(f"{name}_{index}", each)
-    return found

@@ -17,7 +17,8 @@ import pytest
 from conftest import need
 from pytest_dlcheck import checking
 from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps
-from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck, names_of
+from pytest_dlcheck.cases.naming import names_of
+from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.observe.layer import PARTS
 from pytest_dlcheck.properties.layers.catalogue import PROPERTIES

@@ -15,7 +15,8 @@ import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, tensors
-from pytest_dlcheck.checking import Finding, LayerCheck
+from pytest_dlcheck.cases.naming import names_of
+from pytest_dlcheck.checking import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of
@@ -105,9 +106,7 @@ class LayerGradients:
     ) -> None:
         self.spec, self.backend, self.world = spec, backend, world
         self.seed, self.effort = seed, effort
-        self.tallies: Tallies[Case] = Tallies(
-            {name: tuple(known(name)) for name in PROPERTY_OF.values()}, LayerCheck.names_of, describe
-        )
+        self.tallies: Tallies[Case] = Tallies({name: tuple(known(name)) for name in PROPERTY_OF.values()}, names_of, describe)
         self.autodiff = autodiff_of(backend)
         self._choices: dict[str, tuple[int, ...]] = {}
         self._seen: dict[str, list[Row]] = {}

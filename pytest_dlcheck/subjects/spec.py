@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from pytest_dlcheck.cases.case import Case, tensors
 
 if TYPE_CHECKING:
+    from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.strategies.draw import Draw
 
-__all__ = ["HALF", "POLICIES", "Call", "Expected", "Identity", "Law", "LayerSpec", "World", "never"]
+__all__ = ["HALF", "POLICIES", "Call", "Expected", "Identity", "Law", "LayerSpec", "World", "class_of", "never"]
 
 Array = NDArray[Any]
 
@@ -225,6 +227,25 @@ class LayerSpec:
     @property
     def subject(self) -> str:
         return f"keras.layers.{self.name}"
+
+
+def class_of(spec: LayerSpec, backend: Backend, keras_version: str) -> type | str:
+    """The spec's class in an installed Keras; why there is none to check, as a text, if there is not.
+
+    Args:
+        spec: of the layer.
+        backend: loaded.
+        keras_version: `3.15.1`.
+    """
+    if keras_version.startswith("2."):
+        return f"the specs of layers are written for Keras 3, and Keras {keras_version} is installed"
+    kind: type | None = getattr(backend.keras.layers, spec.name, None)
+    if kind is None:
+        return f"keras {keras_version} has no layers.{spec.name}"
+    if spec.backends and backend.name not in spec.backends:
+        return f"{spec.name} exists on {', '.join(spec.backends)} only"
+    missing = [module for module in spec.requires if importlib.util.find_spec(module) is None]
+    return f"{spec.name} needs the module {missing[0]}, which is not installed" if missing else kind
 
 
 def flat(outputs: Any) -> list[Array]:

@@ -13,7 +13,7 @@ from pytest_dlcheck.checking import EXAMPLES, Finding, LayerCheck
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.properties.layers.catalogue import of_group
 from pytest_dlcheck.seeds import derive
-from pytest_dlcheck.subjects.spec import LayerSpec, World
+from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +27,9 @@ def check_spec(
     installed = versions(backend.name)
 
     def check(spec: LayerSpec, group: str) -> list[Finding]:
-        if installed["keras"].startswith("2."):
-            pytest.skip(f"the specs of layers are written for Keras 3, and Keras {installed['keras']} is installed")
-        kind = getattr(backend.keras.layers, spec.name, None)
-        if kind is None:
-            pytest.skip(f"keras {installed['keras']} has no layers.{spec.name}")
-        if spec.backends and backend.name not in spec.backends:
-            pytest.skip(f"{spec.name} exists on {', '.join(spec.backends)} only")
-        for module in spec.requires:
-            pytest.importorskip(module, reason=f"{spec.name} needs the module {module}, which is not installed")
+        kind = class_of(spec, backend, installed["keras"])
+        if isinstance(kind, str):
+            pytest.skip(kind)
         exempt = [spec.exempt.get(each.name) for each in of_group(group)]
         if all(exempt):
             pytest.skip(f"{spec.name} has nothing to check {group}: {exempt[0]}")
