@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_dlcheck.errors import DlcheckError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pytest_dlcheck.backends.base import Backend
+    from pytest_dlcheck.cases.case import Case
+    from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 __all__ = ["replay"]
 
@@ -28,6 +35,24 @@ def _read(path: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "$case" not in (found.get("case") or {}):
         raise DlcheckError(f"{path} holds no case: a report's folder `cases` has some")
     return found
+
+
+def _gradient_properties() -> frozenset[str]:
+    """The properties that only gradients have: `accepts` is the layers' too."""
+    from pytest_dlcheck.gradients.findings import PROPERTY_OF
+
+    return frozenset(PROPERTY_OF.values()) - {"accepts"}
+
+
+def _replay_gradients(spec: LayerSpec, case: Case, backend: Backend, world: World, console: Console) -> int:
+    """Prints the gradients' table in inference and in training; gives the exit status."""
+    from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
+
+    check = LayerGradients(spec, backend, world, seed=0, effort=EFFORTS["nightly"])
+    reports = [check.report(case, training=training) for training in (False, True)]
+    for report in reports:
+        console.print(report.table(), markup=False, highlight=False, soft_wrap=True)
+    return 0 if all(report.good for report in reports) else 1
 
 
 def replay(path: str, backend_name: str | None, device: str | None) -> int:
@@ -75,6 +100,9 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
     world = World.of(name, versions(name)["keras"], kind, place.kind)
     console = Console()
     console.print(escape(describe(case)), highlight=False)
+    if stored.get("property") in _gradient_properties():
+        with backend.activate(place):
+            return _replay_gradients(spec, case, backend, world, console)
     table = Table("property", "verdict", "what was seen", title=f"{case.subject} on {name}, {place}")
     well = True
     with backend.activate(place):

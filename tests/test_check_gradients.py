@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
+
+from pytest_dlcheck.cases.case import Case, Tensor, dumps
 
 Needs = Callable[..., None]
 
@@ -226,3 +229,17 @@ def test_layers(pytester: pytest.Pytester, needs: Needs) -> None:
     pytester.makepyfile(test_layers_=LAYERS)
     result = pytester.runpytest_subprocess("--dl-backend", "torch", "-q", "-p", "no:cacheprovider", "-p", "no:warnings")
     result.assert_outcomes(passed=6)
+
+
+def test_a_stored_case_is_looked_at_again(pytester: pytest.Pytester, needs: Needs) -> None:
+    needs("torch", "keras")
+    case = dumps(Case("keras.layers.Rescaling", {"scale": 2.0}, Tensor((2, 3), values="zeros"), policy="float64"))
+    stored = {"subject": "keras.layers.Rescaling", "property": "gradient", "backend": "torch", "mode": "eager"}
+    path = pytester.path / "case.json"
+    path.write_text(json.dumps({**stored, "case": json.loads(case)}))
+    result = pytester.run("dlcheck", "replay", path)
+    assert result.ret == 0
+    text = result.stdout.str()
+    assert "gradients of keras.layers.Rescaling in training on torch" in text
+    assert text.count("numeric") == 2
+    assert "wrong" not in text

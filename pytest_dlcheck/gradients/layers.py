@@ -21,13 +21,7 @@ from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of
 from pytest_dlcheck.gradients.functions import Differentiable, of_layer
-from pytest_dlcheck.gradients.outcome import (
-    NOT_DIFFERENTIABLE,
-    OK,
-    UNSUPPORTED,
-    WRONG,
-    Row,
-)
+from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
 from pytest_dlcheck.gradients.wide_floats import wide_floats
@@ -155,17 +149,24 @@ class LayerGradients:
     def _look(self, case: Case) -> list[Row]:
         if case.key() not in self._seen:
             with wide_floats(self.backend):
+                # One case in training mode, the next one in inference.
+                training = bool(derive(self.seed, case.key()) % 2)
                 try:
-                    self._seen[case.key()] = self._rows(case)
+                    self._seen[case.key()] = self._rows(case, training)
                 except Exception:  # noqa: BLE001 - a defect of ours must not pass for one of the framework
                     self._seen[case.key()] = [Row("all", "numeric", "eager", "broken", traceback.format_exc(limit=-6))]
         return self._seen[case.key()]
 
-    def _rows(self, case: Case) -> list[Row]:
+    def report(self, case: Case, *, training: bool) -> GradientReport:
+        """Every check of one case in one mode of the layer: for a stored case that is looked at again."""
+        with self.backend.quick(), self.autodiff.one_thread(), wide_floats(self.backend):
+            rows = self._rows(case, training)
+        said = f"{case.subject} in {'training' if training else 'inference'}"
+        return GradientReport(said, self.backend.name, rows, self.seed)
+
+    def _rows(self, case: Case, training: bool) -> list[Row]:
         modes = self.autodiff.modes[: self.effort.modes]
         runner = LayerRunner(self.spec, smooth(case), self.backend)
-        # One case in training mode, the next one in inference.
-        training = bool(derive(self.seed, case.key()) % 2)
         with runner.settings():
             try:
                 target = self._target(runner, training)
