@@ -228,7 +228,7 @@ class Argument:
             return ""
         gradient, unit_roundoff = np.max(found, axis=0), self.place.unit_roundoff
         # Between what rounding leaves of terms that cancel and what differences see.
-        rounding = of_sum(largest(gradient), unit_roundoff=unit_roundoff)
+        rounding = of_sum(max(largest(gradient), self.place.magnitude), unit_roundoff=unit_roundoff)
         seen = 4 * of_differences(np.where(np.isfinite(gradient), gradient, 0.0), unit_roundoff=unit_roundoff)
         hidden = of_sum(sum(float(np.sum(np.abs(each))) for each in self.place.outputs), unit_roundoff=unit_roundoff)
         near = NEAR * self.size

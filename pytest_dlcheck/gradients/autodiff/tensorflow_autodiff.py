@@ -34,7 +34,8 @@ class TensorFlowAutodiff(Autodiff):
             xs = [tf.convert_to_tensor(x) for x in xs]
             with tf.autodiff.ForwardAccumulator(primals=xs, tangents=us) as accumulator:
                 ys = function(xs)
-            return [accumulator.jvp(y, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in ys]
+            found = [accumulator.jvp(y, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in ys]
+            return [tf.convert_to_tensor(each) for each in found]  # which may come as slices
 
         return run
 
