@@ -22,6 +22,7 @@ __all__ = [
     "from_moved_starts",
     "of_adjoint",
     "of_differences",
+    "of_quotient",
     "of_sum",
     "perturbed",
     "propagated",
@@ -227,3 +228,16 @@ def of_adjoint(size: float, *, unit_roundoff: float) -> float:
         unit_roundoff: of the dtype that the function computes in.
     """
     return (2.0**23 if unit_roundoff == UNIT_ROUNDOFF["float64"] else 1024) * unit_roundoff * size + SMALLEST_NORMAL
+
+
+def of_quotient(magnitude: Any, step: float, *, unit_roundoff: float) -> Any:
+    """How far rounding of a function's values may change a difference quotient of it: 64 u magnitude / step.
+
+    For values that come out of a row of some sixty roundings, each of a quantity of their own size.
+
+    Args:
+        magnitude: the sum of the magnitudes of what the difference adds up.
+        step: of the quotient.
+        unit_roundoff: of the dtype that the function computes in.
+    """
+    return 64 * unit_roundoff * magnitude / step

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_dlcheck.gradients.lines import best_step, of_quotient
+from pytest_dlcheck.gradients.lines import best_step
 from pytest_dlcheck.gradients.program import Array, Program
+from pytest_dlcheck.tolerance import of_quotient
 
 __all__ = ["Entries", "entries"]
 
@@ -139,7 +140,7 @@ def _by_differences(
             magnitude = np.maximum(magnitude, np.maximum(np.abs(above), np.abs(below)))
         coarse, fine = differences
         found[0, :, column] = (4 * fine - coarse) / 3
-        found[1, :, column] = np.abs(fine - coarse) / 3 + of_quotient(magnitude, coarse_step / 2, unit_roundoff)
+        found[1, :, column] = np.abs(fine - coarse) / 3 + of_quotient(magnitude, coarse_step / 2, unit_roundoff=unit_roundoff)
     return found[0] / scale, found[1] / scale
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pytest_dlcheck.gradients.program import Array
+from pytest_dlcheck.tolerance import of_quotient
 
 __all__ = [
     "Estimate",
@@ -18,7 +18,6 @@ __all__ = [
     "best_step",
     "extrapolated",
     "jump",
-    "of_quotient",
     "projected",
     "refined",
     "taylor_order",
@@ -28,11 +27,6 @@ __all__ = [
 LARGEST_STEP = 0.1
 SHRINK = 6.0
 LEVELS = 9
-
-
-def of_quotient(magnitude: Any, step: float, unit_roundoff: float) -> Any:
-    """How far rounding of values of this magnitude, by some units each, may change a difference quotient."""
-    return 64 * unit_roundoff * magnitude / step
 
 
 def projected(vs: Sequence[Array], outputs: Sequence[Array]) -> tuple[float, float]:
@@ -82,7 +76,7 @@ class Line:
 
     def noise(self, step: float) -> float:
         """How much rounding of f, by some units in each of its outputs, may change a difference quotient with this step."""
-        return float(of_quotient(self.magnitude, step, self.unit_roundoff))
+        return float(of_quotient(self.magnitude, step, unit_roundoff=self.unit_roundoff))
 
     @property
     def smallest(self) -> float:
