@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -237,7 +238,7 @@ def test_a_stored_case_is_looked_at_again(pytester: pytest.Pytester, needs: Need
     stored = {"subject": "keras.layers.Rescaling", "property": "gradient", "backend": "torch", "mode": "eager"}
     path = pytester.path / "case.json"
     path.write_text(json.dumps({**stored, "case": json.loads(case)}))
-    result = pytester.run("dlcheck", "replay", path)
+    result = pytester.run(sys.executable, "-m", "pytest_dlcheck.cli", "replay", path)
     assert result.ret == 0
     text = result.stdout.str()
     assert "gradients of keras.layers.Rescaling in training on torch" in text
