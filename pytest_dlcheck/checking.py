@@ -8,13 +8,15 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Case, describe, dumps, loads
+from pytest_dlcheck.cases.case import Case, describe, dumps, revive, with_values
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.known_issues import KnownIssue, holds
+from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases
 from pytest_dlcheck.observe.layer import LayerObserver
 from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.properties.layers.catalogue import GROUPS, PROPERTIES, Property, of_group, parts_of
@@ -37,19 +39,23 @@ class Effort:
 
     Attributes:
         examples: cases in each group of modes.
+        values: how many further sets of values go through each case's layer, or what it was traced to.
         op_by_op: eager cases where the framework compiles every operation for every shape, which takes a second a case.
         costly: how many of them are observed with files and empty batches.
         shrink_s: seconds to look for a smaller case of one failing property.
         in_turns: whether a case is observed in one half of the ways only, the next one in the other half.
         quick: whether what is compiled for the eager calls goes without the compiler's optimizations.
+        replays: whether the register's stored cases are judged, too.
     """
 
     examples: Mapping[str, int]
+    values: int
     op_by_op: int
     costly: int
     shrink_s: float
     in_turns: bool = False
     quick: bool = False
+    replays: bool = True
 
     def cases(self, group: str, backend: Backend) -> int:
         """How many cases a group of modes gets on a backend."""
@@ -58,9 +64,18 @@ class Effort:
 
 EXAMPLES: Mapping[str, Effort] = MappingProxyType(
     {
-        "smoke": Effort({"eager": 3, "graph": 1, "compiled": 1}, op_by_op=2, costly=1, shrink_s=5, in_turns=True, quick=True),
-        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, op_by_op=5, costly=2, shrink_s=20, quick=True),
-        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, op_by_op=50, costly=15, shrink_s=60),
+        "smoke": Effort(
+            {"eager": 3, "graph": 1, "compiled": 1},
+            values=4,
+            op_by_op=2,
+            costly=1,
+            shrink_s=5,
+            in_turns=True,
+            quick=True,
+            replays=False,
+        ),
+        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, values=8, op_by_op=5, costly=2, shrink_s=20, quick=True),
+        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, values=20, op_by_op=50, costly=15, shrink_s=60),
     }
 )
 
@@ -119,11 +134,23 @@ def judge_case(
     *,
     costly: bool = True,
     without: frozenset[str] = frozenset(),
+    values: int = 0,
+    tell: Callable[[int, Case, Judged], None] = lambda number, case, said: None,
 ) -> Judged:
     """Observes a case and lets each property judge it; those that do not apply are left out.
 
-    Of `without`, which names parts of the observation, nothing is observed, nor is what needs one of them judged.
     A property that itself ends in an error gives `broken`, with the traceback: a defect of this package.
+
+    Args:
+        spec: of the case's layer.
+        case: to be observed.
+        backend: loaded.
+        world: where it runs.
+        properties: of one group of modes.
+        costly: whether those that take long are judged.
+        without: parts of the observation; nothing is observed of them, nor is what needs one of them judged.
+        values: how many further sets of values are judged, by the properties that need nothing else.
+        tell: is handed their numbers, their cases, and what was said of them.
     """
     observer = LayerObserver(spec, case, backend)
     declared_unsupported = spec.unsupported(case, world) is not None
@@ -141,14 +168,25 @@ def judge_case(
     seen = observer.run(*(part for part in parts_of(tuple(properties), costly=costly) if part not in without))
     if isinstance(seen.eager, Raised):
         properties = [each for each in PROPERTIES if each.name == "accepts"]
-    judging = Judging(spec, world, seen)
+    found = _said(properties, Judging(spec, world, seen), lambda: Judging(spec, world, observer.run("exact")))
+    by_values = [each for each in properties if each.by_values]
+    if by_values and not spec.random(case, False):
+        for number in range(1, values + 1):
+            further = observer.further(number, by_values[0].group)
+            if further is None:
+                break
+            tell(number, further.case, _said(by_values, Judging(spec, world, further)))
+    return found
+
+
+def _said(properties: Sequence[Property], judging: Judging, in_float64: Callable[[], Judging] | None = None) -> Judged:
+    """What each property says; `in_float64` observes further what tells rounding from logic."""
     found: Judged = {}
     for each in properties:
         try:
             verdict = each.check(judging)
-            if verdict is not None and each.name == "reference" and verdict.outcome not in HARMLESS:
-                observer.run("exact")
-                verdict = each.check(Judging(spec, world, seen))
+            if in_float64 is not None and verdict is not None and each.name == "reference" and verdict.outcome not in HARMLESS:
+                verdict = each.check(in_float64())
         except Exception:  # noqa: BLE001 - a defect of ours must not pass for one of the framework
             verdict = Verdict("broken", traceback.format_exc(limit=-6))
         if verdict is not None:
@@ -181,6 +219,7 @@ class LayerCheck:
         seed: everything drawn follows from it.
         effort: how much is drawn.
         known: gives the register's entries for a property.
+        stored: gives the cases that are kept with an entry, by its id.
         budget_s: seconds after which no further case is drawn; None for no limit.
     """
 
@@ -194,6 +233,7 @@ class LayerCheck:
         seed: int,
         effort: Effort,
         known: Callable[[str], Sequence[KnownIssue]] = lambda name: (),
+        stored: Callable[[str], Sequence[StoredCase]] = stored_cases,
         budget_s: float | None = None,
     ) -> None:
         assert group in GROUPS
@@ -203,11 +243,14 @@ class LayerCheck:
         # What never showed in a few cases may still show.
         self.properties = tuple(each for each in of_group(group) if not each.overall or self.wanted >= ENOUGH)
         self.known = {name: tuple(known(name)) for name in ("accepts", *(each.name for each in self.properties))}
+        self.stored = stored
         self.overall = {each.name for each in self.properties if each.overall}
         self.cut = False
         self._judged: dict[str, Judged] = {}
         self._looked_at: set[str] = set()
         self._choices: dict[str, tuple[int, ...]] = {}
+        # Which further set of values of the case that its choices lead to; 0 for the case itself.
+        self._numbers: dict[str, int] = {}
         self._tallies: dict[tuple[str, str], _Tally] = {}
         self.drawn = 0
         self._shrink_left_s = 3 * effort.shrink_s
@@ -240,13 +283,41 @@ class LayerCheck:
             findings.append(Finding("cases", "any", self.group, "skip", said, self.drawn))
         return stale + findings
 
-    def _judge(self, case: Case, *, costly: bool, without: frozenset[str] = frozenset()) -> Judged:
+    def _judge(
+        self,
+        case: Case,
+        *,
+        costly: bool,
+        without: frozenset[str] = frozenset(),
+        values: int = 0,
+    ) -> Judged:
         key = case.key() if not without else f"{case.key()} without {sorted(without)}"
         if key not in self._judged:
             self._judged[key] = judge_case(
-                self.spec, case, self.backend, self.world, self.properties, costly=costly, without=without
+                self.spec,
+                case,
+                self.backend,
+                self.world,
+                self.properties,
+                costly=costly,
+                without=without,
+                values=values,
+                tell=partial(self._further, case),
             )
         return self._judged[key]
+
+    def _further(self, base: Case, number: int, case: Case, said: Judged) -> None:
+        """Enters what was said of further values of a case; where they fail, of the whole observation that they get then."""
+        for name, verdict in said.items():
+            if verdict.outcome not in HARMLESS:
+                if base.key() in self._choices:
+                    self._choices[case.key()] = self._choices[base.key()]
+                    self._numbers[case.key()] = number
+                again = self._judge(case, costly=False).get(name, verdict)
+                verdict = verdict if again.outcome in HARMLESS else again  # noqa: PLW2901
+            tally = self._tallies.setdefault((name, case.policy), _Tally())
+            tally.examples += 1
+            self._enter(tally, name, case, verdict)
 
     def _not_its_turn(self) -> frozenset[str]:
         if not self.effort.in_turns or self.group != "eager":
@@ -265,7 +336,7 @@ class LayerCheck:
         costly = self.drawn < self.effort.costly
         without = self._not_its_turn()
         self.drawn += 1
-        verdicts = self._judge(case, costly=costly, without=without)
+        verdicts = self._judge(case, costly=costly, without=without, values=self.effort.values)
         share = (time.perf_counter() - start) / max(1, len(verdicts))
         for name, verdict in verdicts.items():
             tally = self._tallies.setdefault((name, "any" if name in self.overall else case.policy), _Tally())
@@ -297,24 +368,32 @@ class LayerCheck:
 
     def _replay(self) -> list[Finding]:
         """The register's stored cases: each must still fail as it says."""
+        if not self.effort.replays:
+            return []
         found = []
-        for name, issues in self.known.items():
-            for issue in issues:
-                if not issue.case:
+        issues = {issue.id: issue for entries in self.known.values() for issue in entries}
+        for issue in issues.values():
+            for stored in self.stored(issue.id):
+                # Its entry may speak of other versions than these for the property that this case shows.
+                if issue not in self.known.get(stored.property, ()) or (stored.backend, stored.mode) != (
+                    self.backend.name,
+                    self.group,
+                ):
                     continue
-                case = loads(issue.case)
-                if case.subject != self.spec.subject or (name == "accepts" and self.group != "eager"):
-                    continue
-                verdict = self._judge(case, costly=True).get(name)
-                if verdict is not None and verdict.outcome not in HARMLESS:
-                    found.append(self._known(name, case.policy, issue, case, verdict.message))
-                else:
-                    message = f"the register says that it fails: {issue.told()}\n{describe(case)}"
-                    said = f"\n{verdict.message}" if verdict is not None else "\nthe property does not apply to the stored case"
-                    found.append(
-                        Finding(name, case.policy, self.group, "fixed", message + said, case=case, known_issue=issue.link)
-                    )
+                case = revive(stored.case)
+                if case.subject == self.spec.subject:
+                    found.append(self._replayed(stored.property, issue, case))
         return found
+
+    def _replayed(self, name: str, issue: KnownIssue, case: Case) -> Finding:
+        verdict = self._judge(case, costly=True).get(name)
+        if verdict is not None and verdict.outcome == "broken":
+            return Finding(name, case.policy, self.group, "broken", verdict.message, case=case)
+        if verdict is not None and verdict.outcome not in HARMLESS:
+            return self._known(name, case.policy, issue, case, verdict.message)
+        message = f"the register says that it fails: {issue.told()}\n{describe(case)}"
+        said = f"\n{verdict.message}" if verdict is not None else "\nthe property does not apply to the stored case"
+        return Finding(name, case.policy, self.group, "fixed", message + said, case=case, known_issue=issue.link)
 
     def _known(self, name: str, dtype: str, issue: KnownIssue, case: Case, message: str) -> Finding:
         text = f"{issue.told()}\n{message}\n{describe(case)}"
@@ -367,6 +446,7 @@ class LayerCheck:
         policy = case.policy
 
         def body(candidate: Case) -> None:
+            candidate = with_values(candidate, self._numbers.get(case.key(), 0))
             # A case seen before keeps its verdict, so that Hypothesis, which runs some twice, finds no contradiction.
             if candidate.policy != policy or (candidate.key() not in self._judged and time.perf_counter() > end):
                 return

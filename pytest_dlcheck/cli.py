@@ -37,12 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replay.add_argument("case", help="the JSON file")
     replay.add_argument("--backend", default=None, help="on which backend (default: the one that it was stored for)")
     replay.add_argument("--device", default=None, help="on which device (default: the one that it was stored for)")
+    register = commands.add_parser(
+        "register",
+        help="which known issues show here, whatever versions they name",
+        description="Runs the cases that are kept with the register's entries. Status 1 if one that should fail here does not.",
+    )
+    register.add_argument("entry", nargs="*", help="ids, with * and ? for any (default: all)")
+    register.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
+    register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
             from pytest_dlcheck.replay import replay as run_again
 
             return run_again(options.case, options.backend, options.device)
+        if options.command == "register":
+            from pytest_dlcheck.register import examine as look_at
+
+            return look_at(options.entry, options.backend, options.json)
         from pytest_dlcheck.doctor import examine
 
         return examine(options.backend, as_json=options.json)

@@ -16,10 +16,11 @@ import pytest
 
 from conftest import need
 from pytest_dlcheck import checking
-from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps
+from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps, plain, with_values
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck
 from pytest_dlcheck.known_issues import KnownIssue
+from pytest_dlcheck.known_issues.stored import StoredCase
 from pytest_dlcheck.observe.layer import PARTS
 from pytest_dlcheck.properties.layers.catalogue import PROPERTIES
 from pytest_dlcheck.properties.verdict import HARMLESS, Verdict, failed, passed
@@ -35,8 +36,8 @@ def draw(d: Draw) -> None:
 
 
 SPEC = LayerSpec("Dense", draw, policies=("float32",))
-EFFORT = Effort({"eager": 30, "graph": 2, "compiled": 1}, op_by_op=5, costly=2, shrink_s=30)
-BACKEND = SimpleNamespace(compiles_operations=False, quick=contextlib.nullcontext)
+EFFORT = Effort({"eager": 30, "graph": 2, "compiled": 1}, values=0, op_by_op=5, costly=2, shrink_s=30)
+BACKEND = SimpleNamespace(name="tensorflow", compiles_operations=False, quick=contextlib.nullcontext)
 
 
 class Fake:
@@ -205,9 +206,13 @@ def test_the_sizes_of_an_image_are_found_in_either_format() -> None:
 STORED = Case("keras.layers.Dense", {"units": 30}, Tensor((1, 1)))
 
 
+def kept(issue: str) -> list[StoredCase]:
+    return [StoredCase(issue, "shape", backend, "eager", plain(STORED)) for backend in ("numpy", "tensorflow")]
+
+
 def test_a_stored_case_is_replayed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Fake(monkeypatch, shape=lambda case: failed("off") if case == STORED else passed("fine"))
-    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry(case=dumps(STORED))])  # type: ignore[arg-type]
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry()], stored=kept)  # type: ignore[arg-type]
     (first, *_) = [finding for finding in made.run() if finding.property == "shape"]
     assert fake.cases[0] == STORED
     assert first.verdict == "known"
@@ -216,10 +221,20 @@ def test_a_stored_case_is_replayed_first(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_stored_case_that_passes_is_fixed_and_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     Fake(monkeypatch, shape=lambda case: passed("fine"))
-    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry(case=dumps(STORED))])  # type: ignore[arg-type]
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=EFFORT, known=lambda name: [entry()], stored=kept)  # type: ignore[arg-type]
     found = next(finding for finding in made.run() if finding.property == "shape")
     assert found.verdict == "fixed"
     assert not found.is_harmless()
+
+
+def test_a_profile_may_leave_stored_cases_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(monkeypatch, shape=lambda case: passed("fine"))
+    effort = replace(EFFORT, replays=False)
+    made = LayerCheck(SPEC, BACKEND, World(), "eager", seed=0, effort=effort, known=lambda name: [entry()], stored=kept)  # type: ignore[arg-type]
+    assert {finding.verdict for finding in made.run()} == {"pass"}
+    assert STORED not in fake.cases
+    assert not EXAMPLES["smoke"].replays
+    assert EXAMPLES["default"].replays
 
 
 def test_a_defect_of_ours_is_broken_whatever_the_register_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +269,49 @@ def test_an_argument_that_never_shows_is_a_finding(monkeypatch: pytest.MonkeyPat
 def test_a_budget_cuts_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Fake(monkeypatch, shape=lambda case: passed("fine"))
     assert check(budget_s=0.0)["shape"].examples == len(fake.cases) == 1
+
+
+class FurtherValues(Fake):
+    """Judges further values, too, as `judge_case` does."""
+
+    def judge(self, spec: LayerSpec, case: Case, *args: Any, **kwargs: Any) -> dict[str, Verdict]:
+        for number in range(1, kwargs["values"] + 1):
+            further = with_values(case, number)
+            kwargs["tell"](number, further, {name: judge(further) for name, judge in self.verdicts.items()})
+        return super().judge(spec, case, *args, **kwargs)
+
+
+def of_seed(limit: int) -> Any:
+    return lambda case: failed("off") if case.inputs.seed >= limit else passed("fine")
+
+
+def test_further_values_of_a_case_count_as_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FurtherValues(monkeypatch, shape=of_seed(100))
+    found = check(effort=replace(EFFORT, values=3))["shape"]
+    assert (found.verdict, found.examples) == ("pass", 4 * len(fake.cases))
+
+
+def test_further_values_that_fail_are_a_case_of_their_own_that_is_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    FurtherValues(monkeypatch, shape=of_seed(8))
+    found = check(effort=replace(EFFORT, values=3))["shape"]
+    assert found.verdict == "fail"
+    assert found.case is not None
+    # The second set of values of the simplest case that there is.
+    assert found.case.inputs.seed in (8, 12)
+    assert found.case.arguments == {"units": 1}
+    assert "smallest case" in found.message
+
+
+def test_what_only_fails_after_other_values_keeps_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Remembering(FurtherValues):
+        def judge(self, spec: LayerSpec, case: Case, *args: Any, **kwargs: Any) -> dict[str, Verdict]:
+            if kwargs["values"]:
+                kwargs["tell"](1, with_values(case, 1), {"shape": failed("left from the call before")})
+            return {"shape": passed("fine")}
+
+    Remembering(monkeypatch)
+    found = check(effort=replace(EFFORT, values=3))["shape"]
+    assert (found.verdict, found.message.partition("\n")[0]) == ("fail", "left from the call before")
 
 
 def test_profiles_draw_more_and_more() -> None:
@@ -329,14 +387,14 @@ right = keras.layers.Dense.call
 
 def wrong(self, inputs, training=None):
     outputs = right(self, inputs)
-    return outputs + 1 if self.units > 2 and {planted} else outputs
+    return outputs + 1 if {planted} else outputs
 
 keras.layers.Dense.call = wrong
 """
 
 
-def run_with(pytester: pytest.Pytester, *, planted: bool) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
-    """The suite's own test on a Dense layer that adds one where it has more than two units, or does not."""
+def run_with(pytester: pytest.Pytester, *, planted: str) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
+    """The suite's own test on a Dense layer that adds one where what is planted holds."""
     need("keras")
     pytester.makeconftest(f"import os\nos.environ['KERAS_BACKEND'] = 'numpy'\n{CONFTEST.format(planted=planted)}")
     (pytester.path / "test_layers.py").write_text(
@@ -353,7 +411,7 @@ def suites_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_planted_defect_is_found_with_its_smallest_case(pytester: pytest.Pytester, suites_importable: None) -> None:
-    result, results = run_with(pytester, planted=True)
+    result, results = run_with(pytester, planted="self.units > 2")
     result.assert_outcomes(failed=1)
     wrong = {each["property"]: each for each in results if each["verdict"] not in HARMLESS}
     assert {"reference", "identities"} <= set(wrong)
@@ -363,6 +421,16 @@ def test_a_planted_defect_is_found_with_its_smallest_case(pytester: pytest.Pytes
 
 
 def test_without_the_defect_nothing_is_found(pytester: pytest.Pytester, suites_importable: None) -> None:
-    result, results = run_with(pytester, planted=False)
+    result, results = run_with(pytester, planted="False")
     result.assert_outcomes(passed=1)
     assert {each["verdict"] for each in results} <= set(HARMLESS)
+    # Further values went through the layers of these cases, too, and were judged by the properties that need nothing else.
+    examples = {name: sum(each["examples"] for each in results if each["property"] == name) for name in ("shape", "reference")}
+    assert examples["reference"] > 3 * examples["shape"]
+
+
+def test_a_defect_that_few_values_show_is_found(pytester: pytest.Pytester, suites_importable: None) -> None:
+    # Of a normal number, one time in three.
+    result, results = run_with(pytester, planted="(inputs.ravel()[:1] > 0.4).any()")
+    result.assert_outcomes(failed=1)
+    assert any(each["property"] == "reference" and each["verdict"] not in HARMLESS for each in results)

@@ -11,7 +11,6 @@ from packaging.specifiers import SpecifierSet
 
 from conftest import need
 from pytest_dlcheck.backends import BACKENDS, DISTRIBUTIONS
-from pytest_dlcheck.cases.case import Case, loads
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.known_issues import KnownIssue, holds, known_issue, known_issues, load, parse
 
@@ -39,8 +38,6 @@ def test_an_entry_is_complete(issue: KnownIssue) -> None:
     # An open end would still expect the failure in versions that nobody has tried.
     for versions in issue.versions.values():
         assert any(each.operator in ("<", "<=", "==") for each in SpecifierSet(versions))
-    if issue.case:
-        assert isinstance(loads(issue.case), Case)
 
 
 ENTRY = """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Build", "Case", "Name", "Tensor", "dumps", "loads", "map_tensors", "plain", "revive", "tensors"]
+__all__ = ["Build", "Case", "Name", "Tensor", "dumps", "loads", "map_tensors", "plain", "revive", "tensors", "with_values"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,24 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map_tensors(function, item) for item in value)
     return value
+
+
+# Of these kinds every seed has the same values.
+_SEEDLESS = frozenset({"zeros", "ones"})
+_SEEDS = 4
+
+
+def with_values(case: Case, number: int) -> Case:
+    """The same case with other values of the same kinds in its inputs: another for each number from 1 on.
+
+    Masks and truth values stay, since they say what of the inputs counts, and so does what is written out.
+    """
+
+    def one(tensor: Tensor) -> Tensor:
+        fixed = tensor.literal is not None or tensor.dtype in ("bool", "string") or tensor.values in _SEEDLESS
+        return tensor if fixed else dataclasses.replace(tensor, seed=tensor.seed + _SEEDS * number)
+
+    return case.replace(inputs=map_tensors(one, case.inputs), call=map_tensors(one, dict(case.call)))
 
 
 # As JSON. What JSON has no word for is an object with one key that begins with a dollar sign.

@@ -1,7 +1,8 @@
 """What is known not to hold in released versions: every expected failure of the suites stands here, and nowhere else.
 
 An entry of the TOML files is strict. In the versions that it names its property must fail, by a verdict and not by any other
-error; where it holds after all the run fails and the report says `fixed`.
+error; where it holds after all the run fails and the report says `fixed`. So that this shows whatever a run draws, cases that
+fail as the entries say are kept beside them (`stored.py`) and are judged before any other.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ class KnownIssue(NamedTuple):
         dtypes: under which dtype policies; empty for all.
         where: of which cases: an expression of constructor arguments, `policy`, `shape` (of the first input), `rank` and
             others (`cases/naming.py`), as in `padding == 'same' and groups > 1`. Empty for all.
-        case: a stored case that shows it, as JSON; replayed first. Empty if there is none.
     """
 
     id: str
@@ -51,7 +51,6 @@ class KnownIssue(NamedTuple):
     devices: Sequence[str] = ()
     dtypes: Sequence[str] = ()
     where: str = ""
-    case: str = ""
 
     def applies(
         self,

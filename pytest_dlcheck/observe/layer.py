@@ -7,7 +7,7 @@ import json
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors
+from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors, with_values
 from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.differences import differences
 from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Restored, Weight
@@ -37,6 +37,7 @@ class LayerObserver(LayerRunner):
         super().__init__(spec, case, backend)
         self.seen = LayerObservation(case, backend.name)
         self._puts: list[Any] | None = None
+        self._functions: dict[str, Callable[[Case], Any] | None] = {}
 
     # Parts. Each fills its fields of the observation.
 
@@ -285,12 +286,12 @@ class LayerObserver(LayerRunner):
         self.seen.restored = restored
         self.set_state(layer, self.seen.state_before)
 
-    def _traced(self, how: str) -> Outcome | Raised | None:
+    def _function(self, how: str) -> Callable[[Case], Any] | None:
+        """The layer's call as a graph or compiled, traced once, for cases that differ in values only."""
+        if how in self._functions:
+            return self._functions[how]
         layer = self.layer
-        self.set_state(layer, self.seen.state_before)
         flat = tensors([self.case.inputs, dict(self.case.call)])
-        if any(tensor.dtype == "string" for tensor in flat) and self.backend.name != "tensorflow":
-            return None
 
         def invoke(called: Callable[..., Any], values: Sequence[Any]) -> Any:
             places = iter(values)
@@ -300,18 +301,86 @@ class LayerObserver(LayerRunner):
                 keywords["training"] = False
             return called(inputs, **keywords)
 
-        def run() -> Outcome | None:
+        function = None
+        if self.backend.name == "tensorflow" or all(tensor.dtype != "string" for tensor in flat):
             trace = self.backend.graph if how == "graph" else self.backend.compiled
             function = trace(layer, invoke)
+
+        def run(case: Case) -> Any:
+            assert function is not None
+            return function([self.put(tensor) for tensor in tensors([case.inputs, dict(case.call)])])
+
+        self._functions[how] = run if function is not None else None
+        return self._functions[how]
+
+    def _traced(self, how: str) -> Outcome | Raised | None:
+        layer = self.layer
+        self.set_state(layer, self.seen.state_before)
+
+        def run() -> Outcome | None:
+            function = self._function(how)
             if function is None:
                 return None
-            outputs = function([self.put(tensor) for tensor in flat])
+            outputs = function(self.case)
             leaves = leaves_of(outputs)
             return Outcome(structure_of(outputs), [self.value(leaf) for leaf in leaves], (), self.state(layer))
 
         found: Outcome | Raised | None = self.attempt("the call as a graph" if how == "graph" else "the compiled call", run)
         self.set_state(layer, self.seen.state_before)
         return found
+
+    def further(self, number: int, how: str) -> LayerObservation | None:
+        """What the layer gives for other values of the same kinds: its eager call, and the traced one if there is one.
+
+        Args:
+            number: which values, from 1 on.
+            how: `eager`, `graph` or `compiled`.
+
+        Returns:
+            An observation with nothing but values in its outcomes; None where there are no other values, or where the call
+            of this case ended in an error already.
+        """
+        seen = self.seen
+        traced = {"graph": seen.graph, "compiled": seen.compiled}.get(how, seen.eager)
+        case = with_values(self.case, number)
+        if case == self.case or not (isinstance(seen.eager, Outcome) and isinstance(traced, Outcome)):
+            return None
+
+        def only_values(outputs: Any) -> Outcome:
+            return Outcome(structure_of(outputs), [self.value(leaf) for leaf in leaves_of(outputs)])
+
+        def eager() -> Outcome:
+            other = self.beside(case)
+            return only_values(self.layer(other.inputs(), **other.keywords(self.layer, training=False)))
+
+        def run() -> Outcome:
+            function = self._function(how)
+            assert function is not None
+            return only_values(function(case))
+
+        found = LayerObservation(case, seen.backend, seen.defaults, seen.weights)
+        with self.settings():
+            found.inputs = [self.array(tensor) for tensor in tensors(case.inputs)]
+            self._as_before()
+            found.eager = self.attempt("the call", eager)
+            if how != "eager":
+                self._as_before()
+                setattr(found, how, self.attempt(f"the {how} call", run))
+        return found
+
+    def _as_before(self) -> None:
+        if self._moves_its_state:
+            self.set_state(self.layer, self.seen.state_before)
+
+    @cached_property
+    def _moves_its_state(self) -> bool:
+        """Whether a call in inference mode changes a variable."""
+        before, eager = self.seen.state_before, self.seen.eager
+        assert isinstance(eager, Outcome)
+        return any(
+            not np.array_equal(value, eager.state.get(name, np.empty(0)), equal_nan=value.dtype.kind == "f")
+            for name, value in before.items()
+        )
 
     def _graph(self) -> None:
         self.seen.graph = self._traced("graph")

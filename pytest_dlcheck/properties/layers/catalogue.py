@@ -26,6 +26,7 @@ class Property(NamedTuple):
         overall: whether no single case can fail it, but all of them together: what passes says which argument it is of, and
             the property holds if each argument passed once.
         costly: whether observing takes so long that only some examples are.
+        by_values: whether it can be judged of an observation of nothing but the outputs' values.
     """
 
     name: str
@@ -34,18 +35,19 @@ class Property(NamedTuple):
     parts: tuple[str, ...] = ()
     costly: bool = False
     overall: bool = False
+    by_values: bool = False
 
 
 PROPERTIES: tuple[Property, ...] = (
     Property("accepts", values.accepts, parts=("training",)),
-    Property("reference", values.matches_reference),
+    Property("reference", values.matches_reference, by_values=True),
     Property("training_reference", values.training_matches_reference, parts=("training",)),
     Property("shape", declared.declares_its_shape, parts=("declared",)),
     Property("dtype", declared.declares_its_dtype, parts=("declared",)),
     Property("policy", declared.keeps_its_policy),
     Property("mask", declared.carries_its_mask),
     Property("identities", values.satisfies_identities, parts=("identities",)),
-    Property("laws", values.follows_its_laws, parts=("training",)),
+    Property("laws", values.follows_its_laws, parts=("training",), by_values=True),
     Property("same_twice", values.same_twice, parts=("again",)),
     Property("seed", declared.seed_repeats, parts=("training",)),
     Property("state", values.keeps_its_state),
@@ -60,8 +62,8 @@ PROPERTIES: tuple[Property, ...] = (
     Property("losses", arguments.regularizers_penalize),
     Property("constraints", arguments.constraints_are_kept),
     Property("effect", arguments.shows_an_effect, parts=("training", "dropped"), overall=True),
-    Property("graph", values.graph_is_eager, group="graph", parts=("graph",)),
-    Property("compiled", values.compiled_is_eager, group="compiled", parts=("compiled",)),
+    Property("graph", values.graph_is_eager, group="graph", parts=("graph",), by_values=True),
+    Property("compiled", values.compiled_is_eager, group="compiled", parts=("compiled",), by_values=True),
 )
 
 

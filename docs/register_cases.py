@@ -1,0 +1,154 @@
+"""Looks for small cases that show the register's entries, and stores them beside it.
+
+`python docs/register_cases.py torch` draws cases of each entry's subjects until one fails as the entry says, shrinks it, and
+writes it to `pytest_dlcheck/known_issues/cases/BACKEND.jsonl`; entries that have a case for the backend are left alone, unless
+they are named: `python docs/register_cases.py torch rnn-orthogonal-half`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_dlcheck.backends import create, versions
+from pytest_dlcheck.cases.case import Case, plain
+from pytest_dlcheck.cases.naming import names_of
+from pytest_dlcheck.devices import DeviceName, kinds_by_name
+from pytest_dlcheck.gradients.findings import PROPERTY_OF
+from pytest_dlcheck.gradients.layers import in_float64
+from pytest_dlcheck.known_issues import KnownIssue, holds, load
+from pytest_dlcheck.known_issues.stored import StoredCase, read, written
+from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
+from pytest_dlcheck.register import FAILS, Register
+from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink
+from pytest_dlcheck.subjects.layers import SPECS
+from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
+
+FOLDER = Path(__file__).resolve().parent.parent / "pytest_dlcheck" / "known_issues" / "cases"
+DRAWN = 4000
+LOOKED_AT = 12
+SHRINK_S = 6.0
+LOOK_S = 40.0
+GRADIENTS = frozenset(PROPERTY_OF.values())
+
+
+class Finder:
+    """Looks for cases on one backend."""
+
+    def __init__(self, backend_name: str) -> None:
+        self.versions = versions(backend_name)
+        self.backend = create(backend_name, kinds_by_name(()))
+        self.backend.load()
+        self.register = Register(self.backend, self.versions["keras"], lambda *given: True)
+
+    def ways(self, issue: KnownIssue, spec: LayerSpec) -> Iterator[tuple[str, str]]:
+        """The properties that the entry speaks of, each with the modes in which it is judged."""
+        gradients = issue.property != "accepts" and any(
+            fnmatch.fnmatchcase(name, pattern) for name in GRADIENTS - {"accepts"} for pattern in _listed(issue.property)
+        )
+        modes: Sequence[str] = GROUPS
+        for mode in modes:
+            names = [] if gradients else [each.name for each in of_group(mode)]
+            for name in (*names, *(GRADIENTS if gradients else ())):
+                if issue.applies(spec.subject, name, self.backend.name, self.versions, "cpu"):
+                    yield name, mode
+
+    def found(self, issue: KnownIssue) -> StoredCase | None:
+        """A small case that shows the entry."""
+        end = time.perf_counter() + LOOK_S
+        specs = [spec for spec in SPECS.values() if any(True for _ in self.ways(issue, spec)) and not spec.abstract]
+        for name, mode, spec, world, case, choices in self.drawn(issue, specs):
+            if time.perf_counter() > end:
+                return None
+            if self.register.judge(case, name, mode)[0] == FAILS:
+                small = self.shrunk(issue, spec, world, name, mode, case, choices)
+                return StoredCase(issue.id, name, self.backend.name, mode, plain(small))
+        return None
+
+    def drawn(
+        self, issue: KnownIssue, specs: Sequence[LayerSpec]
+    ) -> Iterator[tuple[str, str, LayerSpec, World, Case, tuple[int, ...]]]:
+        """Cases of which the entry speaks, in each way in which it may show."""
+        matching: dict[str, int] = {}
+        worlds = {}
+        for spec in specs:
+            kind = class_of(spec, self.backend, self.versions["keras"])
+            if not isinstance(kind, str):
+                worlds[spec.name] = World.of(self.backend.name, self.versions["keras"], kind, "cpu")
+        ways = {spec.name: list(self.ways(issue, spec)) for spec in specs}
+        for number in range(DRAWN // max(1, len(worlds))):
+            for spec in specs:
+                if spec.name not in worlds or matching.get(spec.name, 0) > LOOKED_AT:
+                    continue
+                case, choices = random_case(spec, worlds[spec.name], derive(0, spec.subject, str(number)))
+                case = self.as_checked(case, ways[spec.name][0][0])
+                if not self.speaks_of(issue, case) or spec.unsupported(case, worlds[spec.name]) is not None:
+                    continue
+                matching[spec.name] = matching.get(spec.name, 0) + 1
+                for name, mode in ways[spec.name]:
+                    yield name, mode, spec, worlds[spec.name], case, choices
+
+    def as_checked(self, case: Case, name: str) -> Case:
+        """As the check of the property alters what is drawn."""
+        if name not in GRADIENTS or name == "accepts" or "float64" not in SPECS[case.name].policies:
+            return case
+        return case.replace(policy="float64", arguments=in_float64(case.arguments))
+
+    def speaks_of(self, issue: KnownIssue, case: Case) -> bool:
+        return (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, names_of(case))
+
+    def shrunk(  # noqa: PLR0917 - what a case is of
+        self, issue: KnownIssue, spec: LayerSpec, world: World, name: str, mode: str, case: Case, choices: tuple[int, ...]
+    ) -> Case:
+        best = [case]
+        seen: dict[str, bool] = {}
+        end = time.perf_counter() + SHRINK_S
+
+        def body(candidate: Case) -> None:
+            candidate = self.as_checked(candidate, name)
+            key = candidate.key()
+            if key not in seen:
+                if time.perf_counter() > end or not self.speaks_of(issue, candidate):
+                    return
+                supported = spec.unsupported(candidate, world) is None
+                seen[key] = supported and self.register.judge(candidate, name, mode)[0] == FAILS
+            if seen[key]:
+                if len(key) <= len(best[0].key()):
+                    best[0] = candidate
+                raise StillFails
+
+        shrink(spec, world, choices, body)
+        return best[0]
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def main() -> None:
+    backend_name, *wanted = sys.argv[1:]
+    path = FOLDER / f"{backend_name}.jsonl"
+    kept = {each.issue: each for each in (read(path.read_text("utf-8"), path.name) if path.exists() else ())}
+    finder = Finder(backend_name)
+    with finder.backend.activate(DeviceName.parse("cpu")):
+        for issue in load():
+            chosen = any(fnmatch.fnmatchcase(issue.id, each) for each in wanted) if wanted else issue.id not in kept
+            if not chosen or (issue.backends and backend_name not in issue.backends):
+                continue
+            if all(subject.startswith("keras.ops") for subject in _listed(issue.subject)):
+                continue
+            start = time.perf_counter()
+            found = finder.found(issue)
+            said = "no case found" if found is None else f"{found.property}, {found.mode}"
+            print(f"{issue.id}: {said} ({time.perf_counter() - start:.1f} s)", flush=True)  # noqa: T201
+            if found is not None:
+                kept[issue.id] = found
+                path.write_text(written(list(kept.values())), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""`dlcheck register`: which of the register's entries show here, whatever versions they name."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.properties.verdict import HARMLESS
+
+if TYPE_CHECKING:
+    from pytest_dlcheck.backends.base import Backend
+    from pytest_dlcheck.cases.case import Case
+    from pytest_dlcheck.known_issues import KnownIssue
+    from pytest_dlcheck.known_issues.stored import StoredCase
+    from pytest_dlcheck.subjects.spec import LayerSpec, World
+
+__all__ = ["BROKEN", "FAILS", "HOLDS", "NOT_HERE", "Register", "Shown", "examine"]
+
+FAILS, HOLDS, NOT_HERE, BROKEN = "fails", "holds", "not here", "broken"
+
+# An argument, a class or a function that an older version has not got yet, or a newer one no longer.
+_LACKS = re.compile(
+    r"unexpected keyword|[Uu]nrecognized keyword|has no attribute|missing \d+ required|takes (from )?\d+ .*positional"
+)
+
+SCHEMA = "dlcheck-register/1"
+
+
+class Shown(NamedTuple):
+    """What became of one entry of the register here.
+
+    Attributes:
+        issue: the entry's id.
+        subject: what was looked at.
+        property: which fails, as the entry says.
+        mode: in which it was looked at.
+        registered: whether the entry names the versions that are installed.
+        outcome: `fails`, `holds`, `not here` (what the case needs does not exist in these versions), `broken` (a defect of
+            this package).
+        message: what was seen.
+        seconds: it took.
+    """
+
+    issue: str
+    subject: str
+    property: str
+    mode: str
+    registered: bool
+    outcome: str
+    message: str
+    seconds: float = 0.0
+
+    def contradicts(self) -> bool:
+        """Whether the register is wrong: what it expects to fail does not."""
+        return self.registered and self.outcome in (HOLDS, BROKEN)
+
+
+class Register:
+    """The register, looked at on one backend.
+
+    Args:
+        backend: loaded.
+        keras: Keras's version.
+        registered: whether an entry names the versions that are installed, for a subject and a property.
+        device: the kind of device.
+    """
+
+    def __init__(
+        self, backend: Backend, keras: str, registered: Callable[[KnownIssue, str, str], bool], device: str = "cpu"
+    ) -> None:
+        self.backend, self.keras, self.registered, self.device = backend, keras, registered, device
+
+    def judge(self, case: Case, name: str, mode: str) -> tuple[str, str]:
+        """Whether a property fails of a layer's case, and what was seen.
+
+        Args:
+            case: to be judged.
+            name: the property.
+            mode: the group of modes, or a gradient check's mode.
+        """
+        from pytest_dlcheck.subjects.layers import SPECS
+        from pytest_dlcheck.subjects.spec import World, class_of
+
+        spec = SPECS[case.name]
+        kind = class_of(spec, self.backend, self.keras)
+        if isinstance(kind, str):
+            return NOT_HERE, kind
+        world = World.of(self.backend.name, self.keras, kind, self.device)
+        gone = [argument for argument in case.arguments if not world.takes(argument)]
+        if gone:
+            return NOT_HERE, f"{case.name} takes no {', '.join(gone)}"
+        with self.backend.quick(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outcome, message = self._verdict(spec, case, world, name, mode)
+        if outcome in (BROKEN, NOT_HERE):
+            return outcome, message
+        if outcome in HARMLESS:
+            return HOLDS, message
+        return (NOT_HERE if name == "accepts" and _LACKS.search(message) else FAILS), message
+
+    def _verdict(self, spec: LayerSpec, case: Case, world: World, name: str, mode: str) -> tuple[str, str]:
+        from pytest_dlcheck.checking import judge_case
+        from pytest_dlcheck.properties.layers.catalogue import GROUPS, PROPERTIES, of_group
+
+        if mode not in GROUPS or name not in {each.name for each in of_group(mode)} | {"accepts"}:
+            return self._gradient_verdict(spec, case, world, name, mode)
+        wanted = [each for each in PROPERTIES if each.name in (name, "accepts")]
+        said = judge_case(spec, case, self.backend, world, wanted)
+        verdict = said.get(name)
+        if verdict is not None:
+            return verdict.outcome, verdict.message
+        accepted = said.get("accepts")
+        return NOT_HERE, accepted.message if accepted is not None else "the property does not apply"
+
+    def _gradient_verdict(self, spec: LayerSpec, case: Case, world: World, name: str, mode: str) -> tuple[str, str]:
+        """The worst of a property's verdicts, in inference and in training."""
+        from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, said_of
+        from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
+
+        check = LayerGradients(spec, self.backend, world, seed=0, effort=EFFORTS["default"])
+        best = (NOT_HERE, "the property does not apply")
+        for training in (False, True):
+            for row in check.report(case, training=training).rows:
+                if PROPERTY_OF[row.check] != name or row.mode != mode:
+                    continue
+                verdict = VERDICT_OF.get(row.verdict, row.verdict)
+                if verdict not in HARMLESS:
+                    return verdict, said_of(row)
+                best = (verdict, said_of(row))
+        return best
+
+    def stored(self, issue: KnownIssue, stored: StoredCase) -> Shown:
+        """What became of a stored case."""
+        from pytest_dlcheck.cases.case import revive
+
+        case: Case = revive(stored.case)
+        start = time.perf_counter()
+        outcome, message = self.judge(case, stored.property, stored.mode)
+        seconds = time.perf_counter() - start
+        registered = self.registered(issue, case.subject, stored.property)
+        return Shown(issue.id, case.subject, stored.property, stored.mode, registered, outcome, message, seconds)
+
+    def functions(self, issue: KnownIssue) -> Iterator[Shown]:
+        """What became of an entry that speaks of functions: those have no stored cases, since each of their variants is."""
+        from pytest_dlcheck.gradients.operations import EFFORTS, OperationGradients
+        from pytest_dlcheck.subjects.operations import OPERATIONS, find
+
+        patterns = [issue.subject] if isinstance(issue.subject, str) else issue.subject
+        numbers = tuple(int(part) for part in self.keras.split(".")[:3] if part.isdigit())
+        for operation in OPERATIONS.values():
+            if not any(fnmatch.fnmatchcase(operation.subject, pattern) for pattern in patterns):
+                continue
+            names = [issue.property] if isinstance(issue.property, str) else list(issue.property)
+            start = time.perf_counter()
+            shown = Shown(issue.id, operation.subject, ", ".join(names), "any", False, NOT_HERE, "")
+            shown = shown._replace(registered=any(self.registered(issue, operation.subject, name) for name in names))
+            function = find(self.backend.keras, operation.name)
+            if function is None:
+                yield shown._replace(message=f"keras {self.keras} has no {operation.name}")
+                continue
+            found = OperationGradients(
+                operation,
+                function,
+                self.backend,
+                keras=numbers,
+                effort=EFFORTS["default"],
+                known=lambda name, names=names: [issue] if name in names else [],  # type: ignore[misc]
+            ).run()
+            seconds = time.perf_counter() - start
+            failing = [each for each in found if each.known_issue and each.verdict == "known"]
+            held = [each for each in found if each.known_issue and each.verdict == "fixed"]
+            if failing:
+                yield shown._replace(outcome=FAILS, message=failing[0].message, seconds=seconds)
+            elif held:
+                yield shown._replace(outcome=HOLDS, message=held[0].message, seconds=seconds)
+            else:
+                yield shown._replace(message="no variant of it is there", seconds=seconds)
+
+    def shown(self, issue: KnownIssue) -> Iterator[Shown]:
+        """What became of an entry: of each case that is stored for this backend, and of the functions that it names."""
+        from pytest_dlcheck.known_issues.stored import stored_cases
+
+        for stored in stored_cases(issue.id):
+            if stored.backend == self.backend.name:
+                yield self.stored(issue, stored)
+        if not issue.backends or self.backend.name in issue.backends:
+            yield from self.functions(issue)
+
+
+def examine(names: Sequence[str], backend_name: str | None, json_path: str | None) -> int:
+    """Looks at entries of the register, all by default; gives 1 if one is contradicted, else 0.
+
+    Args:
+        names: ids; `*` and `?` match any.
+        backend_name: on which backend; by default the first that is installed.
+        json_path: where to write what was seen, as JSON.
+
+    Raises:
+        DlcheckError: there is no such entry, or the backend cannot be had.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from pytest_dlcheck.backends import BACKENDS, create, installed, versions
+    from pytest_dlcheck.devices import DeviceName, kinds_by_name
+    from pytest_dlcheck.known_issues import load
+
+    issues = [each for each in load() if not names or any(fnmatch.fnmatchcase(each.id, name) for name in names)]
+    unknown = [name for name in names if not any(fnmatch.fnmatchcase(each.id, name) for each in issues)]
+    if unknown:
+        raise DlcheckError(f"the register has no entry {unknown[0]!r}; `dlcheck register` without a name shows all")
+    name = backend_name or next((each for each in BACKENDS if installed(each)), None)
+    if name not in BACKENDS or not installed(name):
+        raise DlcheckError(f"backend {name!r} is not installed; there are {', '.join(filter(installed, BACKENDS)) or 'none'}")
+    found_versions = versions(name)
+    backend = create(name, kinds_by_name(()))
+    backend.load()
+    place = DeviceName.parse("cpu")
+    register = Register(
+        backend,
+        found_versions["keras"],
+        lambda issue, subject, wanted: issue.applies(subject, wanted, name, found_versions, str(place)),
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    seen: list[Shown] = []
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, backend.activate(place):
+        task = progress.add_task("", total=len(issues))
+        for issue in issues:
+            progress.update(task, description=issue.id)
+            seen += register.shown(issue)
+            progress.advance(task)
+    if json_path is not None:
+        _write(Path(json_path), name, found_versions, seen)
+    _show(Console(), f"{name}: {', '.join(f'{key} {value}' for key, value in found_versions.items())}", seen, bool(names))
+    if not seen:
+        raise DlcheckError(f"of these entries none has a case on {name}")
+    return 1 if any(each.contradicts() for each in seen) else 0
+
+
+def _write(path: Path, backend: str, found_versions: dict[str, str], seen: Sequence[Shown]) -> None:
+    report: dict[str, Any] = {"schema": SCHEMA, "backend": backend, "versions": found_versions}
+    report["results"] = [each._asdict() for each in seen]
+    try:
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DlcheckError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _show(console: Any, title: str, seen: Sequence[Shown], whole: bool) -> None:
+    """What is worth looking at; of entries that were asked for by name, everything."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("entry", "subject", "property", "mode", "here", "what was seen", title=title)
+    for each in seen:
+        if not (whole or each.contradicts() or (each.outcome == FAILS and not each.registered)):
+            continue
+        said = each.outcome if each.registered else f"{each.outcome}, other versions registered"
+        color = "bold red" if each.contradicts() else "yellow" if not each.registered and each.outcome == FAILS else "green"
+        message = each.message if whole else each.message.partition("\n")[0][:120]
+        subject = each.subject.removeprefix("keras.")
+        table.add_row(each.issue, subject, each.property, each.mode, f"[{color}]{said}", escape(message))
+    if table.row_count:
+        console.print(table)
+    entries = {outcome: len({each.issue for each in seen if each.outcome == outcome}) for outcome in (FAILS, HOLDS, NOT_HERE)}
+    wrong = len({each.issue for each in seen if each.contradicts()})
+    console.print(
+        f"{len({each.issue for each in seen})} entries: {entries[FAILS]} fail, {entries[HOLDS]} hold, "
+        f"{entries[NOT_HERE]} have nothing to show here; {wrong} contradict the register",
+        highlight=False,
+    )
