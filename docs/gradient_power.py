@@ -33,6 +33,7 @@ from planted_gradients import DEFECTS, FORWARD, FUNCTIONS, KINDS, SECOND, Defect
 
 from pytest_dlcheck.backends import create, versions
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.devices import kinds_by_name
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.gradients.argument import signs
@@ -43,7 +44,6 @@ from pytest_dlcheck.gradients.lines import Line, best_step
 from pytest_dlcheck.gradients.outcome import GradientsWrong
 from pytest_dlcheck.gradients.program import Array
 from pytest_dlcheck.gradients.public import check_gradients
-from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, of_differences
 
 Findings = dict[str, bool]

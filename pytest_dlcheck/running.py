@@ -79,7 +79,7 @@ def _quietly(config: pytest.Config) -> Iterator[None]:
 
 def distrust_wide_floats() -> None:
     """Refuses a test that would run with the table of dtypes that gradient checks change for themselves."""
-    wide = sys.modules.get("pytest_dlcheck.gradients.wide_floats")
+    wide = sys.modules.get("pytest_dlcheck.backends.wide_floats")
     if wide is not None and not wide.narrow():
         pytest.fail("an earlier test left Keras's table of dtypes changed, so no dtype can be believed any more", pytrace=False)
 

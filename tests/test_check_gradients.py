@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from pytest_dlcheck import DlcheckError, GradientsWrong
-from pytest_dlcheck.gradients.wide_floats import narrow, wide_floats
+from pytest_dlcheck.backends.wide_floats import narrow, wide_floats
 
 X = np.random.default_rng(0).normal(size=(2, 3))
 
@@ -136,7 +136,7 @@ def test_a_table_of_dtypes_that_was_left_changed_fails_the_next_test(pytester: p
     needs("torch", "keras")
     pytester.makepyfile(
         test_leak="""
-        import pytest_dlcheck.gradients.wide_floats as wide
+        import pytest_dlcheck.backends.wide_floats as wide
 
         KEPT = []
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, tensors
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.checking import Finding
@@ -24,7 +25,6 @@ from pytest_dlcheck.gradients.functions import Differentiable, of_layer
 from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
-from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.observe.layer_runner import LayerRunner, takes_training

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.checking import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
@@ -23,7 +24,6 @@ from pytest_dlcheck.gradients.functions import Differentiable, of_call
 from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, UNSUPPORTED, WEAK, WRONG, Row
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
-from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.observe.nests import leaves_of

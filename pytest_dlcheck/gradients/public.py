@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.gradients.argument import largest
 from pytest_dlcheck.gradients.autodiff import autodiff_of
@@ -18,7 +19,6 @@ from pytest_dlcheck.gradients.check import DIRECTIONS, GradientCheck, apart
 from pytest_dlcheck.gradients.functions import Differentiable, of_call, of_layer, widened
 from pytest_dlcheck.gradients.outcome import BAD, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import Array, NoDerivative, Program, zeros_for_none
-from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, of_adjoint

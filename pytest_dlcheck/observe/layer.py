@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors, with_values
 from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.differences import differences
@@ -425,15 +426,14 @@ class LayerObserver(LayerRunner):
             seen.dropped = Dropped(argument, found)
 
     def _exact(self) -> None:
-        if self.backend.name != "tensorflow" or self.case.policy == "none":  # elsewhere Keras computes float64 in float32
+        if self.case.policy == "none":
             return
         # The very numbers that the lower precision was given.
         rounded = partial(map_tensors, lambda tensor: literal(tensor, make(tensor, self.compute_dtype)))
         case = self.case.replace(policy="float64", inputs=rounded(self.case.inputs), call=rounded(dict(self.case.call)))
-        self.seen.exact = self.attempt(
-            "the call in float64",
-            lambda: self._like(case, [np.asarray(value, dtype=np.float64) for value in self.weight_values_given]),
-        )
+        weights = [np.asarray(value, dtype=np.float64) for value in self.weight_values_given]
+        with wide_floats(self.backend):  # which Keras computes in float32 but on TensorFlow
+            self.seen.exact = self.attempt("the call in float64", lambda: self._like(case, weights))
 
     def _empty(self) -> None:
         flat = tensors([self.case.inputs, dict(self.case.call)])

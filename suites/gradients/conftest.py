@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck import Backend, Device
 from pytest_dlcheck.backends import versions
+from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.checking import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
@@ -19,7 +20,6 @@ from pytest_dlcheck.gradients.functions import of_call, of_layer
 from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
 from pytest_dlcheck.gradients.operations import EFFORTS as OPERATION_EFFORTS
 from pytest_dlcheck.gradients.operations import OperationGradients
-from pytest_dlcheck.gradients.wide_floats import wide_floats
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.operations import find

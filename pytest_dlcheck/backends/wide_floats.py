@@ -1,4 +1,4 @@
-"""Float64 on JAX and PyTorch, where Keras would compute in float32: for a gradient check, and for nothing else."""
+"""Float64 on JAX and PyTorch, where Keras would compute in float32: for a check that needs it, and for nothing else."""
 
 from __future__ import annotations
 
