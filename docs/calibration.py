@@ -23,8 +23,9 @@ import numpy as np
 from pytest_dlcheck.backends import create, versions
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.cases.case import Case
-from pytest_dlcheck.checking import EXAMPLES, LayerCheck
+from pytest_dlcheck.checking import LayerCheck
 from pytest_dlcheck.devices import kinds_by_name
+from pytest_dlcheck.effort import EXAMPLES
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.observe.layer import observe
 from pytest_dlcheck.observe.layer_observation import Outcome

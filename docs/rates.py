@@ -17,8 +17,9 @@ from typing import Any
 
 from pytest_dlcheck.backends import create, versions
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.checking import EXAMPLES, LayerCheck
+from pytest_dlcheck.checking import LayerCheck
 from pytest_dlcheck.devices import kinds_by_name
+from pytest_dlcheck.effort import EXAMPLES
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.observe.layer_runner import LayerRunner
 from pytest_dlcheck.properties.layers.catalogue import GROUPS

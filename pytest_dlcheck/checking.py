@@ -6,15 +6,15 @@ import contextlib
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
-from typing import Any
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Case, describe, dumps, revive, with_values
+from pytest_dlcheck.cases.case import Case, describe, revive, with_values
 from pytest_dlcheck.cases.naming import names_of
+from pytest_dlcheck.effort import ENOUGH, TURNS, Effort
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases
 from pytest_dlcheck.observe.layer import LayerObserver
@@ -26,100 +26,7 @@ from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
 from pytest_dlcheck.subjects.spec import LayerSpec, World
 
-__all__ = ["ENOUGH", "EXAMPLES", "TURNS", "Effort", "Finding", "LayerCheck", "judge_case"]
-
-
-# After so many cases without it, something that never showed is missing.
-ENOUGH = 6
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is drawn for one item.
-
-    Attributes:
-        examples: cases in each group of modes.
-        values: how many further sets of values go through each case's layer, or what it was traced to.
-        op_by_op: eager cases where the framework compiles every operation for every shape, which takes a second a case.
-        costly: how many of them are observed with files and empty batches.
-        shrink_s: seconds to look for a smaller case of one failing property.
-        in_turns: whether a case is observed in one half of the ways only, the next one in the other half.
-        quick: whether what is compiled for the eager calls goes without the compiler's optimizations.
-        replays: whether the register's stored cases are judged, too.
-    """
-
-    examples: Mapping[str, int]
-    values: int
-    op_by_op: int
-    costly: int
-    shrink_s: float
-    in_turns: bool = False
-    quick: bool = False
-    replays: bool = True
-
-    def cases(self, group: str, backend: Backend) -> int:
-        """How many cases a group of modes gets on a backend."""
-        return self.op_by_op if group == "eager" and backend.compiles_operations else self.examples[group]
-
-
-EXAMPLES: Mapping[str, Effort] = MappingProxyType(
-    {
-        "smoke": Effort(
-            {"eager": 3, "graph": 1, "compiled": 1},
-            values=4,
-            op_by_op=2,
-            costly=1,
-            shrink_s=5,
-            in_turns=True,
-            quick=True,
-            replays=False,
-        ),
-        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, values=8, op_by_op=5, costly=2, shrink_s=20, quick=True),
-        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, values=20, op_by_op=50, costly=15, shrink_s=60),
-    }
-)
-
-TURNS: tuple[frozenset[str], ...] = (
-    frozenset({"again", "training", "rows", "dropped"}),
-    frozenset({"identities", "defaulted", "config"}),
-)
-"""The parts of an observation that take calls or layers of their own, in halves that take about as long."""
-
-
-@dataclass
-class Finding:
-    """What became of one property of the subject under one dtype policy.
-
-    Attributes:
-        property: its name.
-        dtype: the policy of the cases.
-        mode: the group of modes.
-        verdict: the outcome over all of them, the worst that was not expected.
-        message: what was seen, of the smallest failing case if there is one.
-        examples: how many cases it judged.
-        seconds: what observing and judging these cases took, shared among the properties that read them.
-        case: the smallest case that shows the verdict; None for a pass.
-        known_issue: the link of the register's entry, for `known` and `fixed`.
-    """
-
-    property: str
-    dtype: str
-    mode: str
-    verdict: str
-    message: str
-    examples: int = 1
-    seconds: float = 0.0
-    case: Case | None = None
-    known_issue: str | None = None
-
-    def dump(self) -> dict[str, Any]:
-        """As a worker sends it, and as the report keeps it."""
-        case = None if self.case is None else dumps(self.case)
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "case": case}
-
-    def is_harmless(self) -> bool:
-        """Whether it leaves the run green."""
-        return self.verdict in HARMLESS
+__all__ = ["LayerCheck", "judge_case"]
 
 
 Judged = dict[str, Verdict]

@@ -21,7 +21,7 @@ from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.benchmark.measurement import Measurement
-    from pytest_dlcheck.checking import Finding
+    from pytest_dlcheck.finding import Finding
     from pytest_dlcheck.gradients.outcome import GradientReport
     from pytest_dlcheck.properties.verdict import Verdict
 

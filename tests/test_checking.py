@@ -18,7 +18,9 @@ from conftest import need
 from pytest_dlcheck import checking
 from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps, plain, with_values
 from pytest_dlcheck.cases.naming import names_of
-from pytest_dlcheck.checking import ENOUGH, EXAMPLES, TURNS, Effort, Finding, LayerCheck
+from pytest_dlcheck.checking import LayerCheck
+from pytest_dlcheck.effort import ENOUGH, EXAMPLES, TURNS, Effort
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.known_issues.stored import StoredCase
 from pytest_dlcheck.observe.layer import PARTS

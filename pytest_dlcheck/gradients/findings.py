@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from pytest_dlcheck.cases.case import Case
-from pytest_dlcheck.checking import Finding
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.gradients.outcome import (
     KINK,
     NOISE,

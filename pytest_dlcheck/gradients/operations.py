@@ -16,7 +16,7 @@ import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.wide_floats import wide_floats
-from pytest_dlcheck.checking import Finding
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pytest_dlcheck import Backend, Device
 from pytest_dlcheck.backends import versions
 from pytest_dlcheck.backends.wide_floats import wide_floats
-from pytest_dlcheck.checking import Finding
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.functions import of_call, of_layer

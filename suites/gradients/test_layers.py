@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_dlcheck.checking import Finding
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.subjects.layers import SPECS
 from pytest_dlcheck.subjects.spec import LayerSpec
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_dlcheck import Backend
-from pytest_dlcheck.checking import Finding
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.subjects.operations import OPERATIONS, uncovered
 from pytest_dlcheck.subjects.operations.record import Operation
 

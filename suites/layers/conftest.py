@@ -9,7 +9,9 @@ import pytest
 
 from pytest_dlcheck import Backend, Device
 from pytest_dlcheck.backends import versions
-from pytest_dlcheck.checking import EXAMPLES, Finding, LayerCheck
+from pytest_dlcheck.checking import LayerCheck
+from pytest_dlcheck.effort import EXAMPLES
+from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.properties.layers.catalogue import of_group
 from pytest_dlcheck.seeds import derive
