@@ -111,19 +111,21 @@ def of_shares(count: int, *, unit_roundoff: float, offset: float | None = None) 
     """How far shares, e_i / sum(e), may be from adding up to 1.
 
     Errors of the e_i themselves are in both and cancel. What remains are the sum of K terms (K - 1), and a quotient, or a
-    reciprocal and a product (2): gamma_(K + 1). Shares computed as exp(x_i - L), L = log(sum(exp(x))), have an elementary
-    function more at their end, one for L and one for the sum in it, and the rounding of L and of the difference with |L| and
-    |x_i - L| instead of 1, which is log K at most for the mean over shares: an absolute error of a logarithm is a relative one
-    of what it is the logarithm of.
+    reciprocal and a product (2): gamma_(K + 1).
+
+    Shares computed as exp(x_i - L), L = max(x) + log(sum(exp(x - max(x)))), round more: two elementary functions, at the end
+    and in the sum (2 `ELEMENTARY`), and numbers that are not of size 1, in whose exponential an absolute error is a relative
+    one. These are the logarithm, log K at most (`ELEMENTARY` log K), L, |x| + log K at most, and the differences x_i - L and
+    x_i - max(x), each log K at most for the mean over the shares.
 
     Args:
         count: K, of shares in a whole.
         unit_roundoff: of the dtype.
-        offset: the largest |x| where shares are computed from the logarithm of a sum, whose |L| is up to log K more.
+        offset: the largest |x| where shares are computed from the logarithm of a sum; else None.
     """
     operations = count + 1
     if offset is not None:
-        operations += 3 * ELEMENTARY + math.ceil(2 * math.log(max(count, 1)) + offset)
+        operations += 2 * ELEMENTARY + math.ceil((ELEMENTARY + 3) * math.log(max(count, 1)) + offset)
     return float(of_operations(operations, 1.0, unit_roundoff=unit_roundoff))
 
 
