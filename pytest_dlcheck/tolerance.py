@@ -1,6 +1,6 @@
 """Tolerances that are derived from the computation, never typed where they are used.
 
-`docs/tolerances.md` gives the measurements behind them.
+`docs/tolerances.md` gives the measurements behind them. What laws of layers allow is in `pytest_dlcheck.tolerance_of_laws`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ __all__ = [
     "Bounded",
     "Rounding",
     "from_moved_starts",
+    "least",
     "of_adjoint",
     "of_differences",
+    "of_formula",
+    "of_lost_digits",
     "of_quotient",
     "of_sum",
     "perturbed",
@@ -47,7 +50,7 @@ def _named(unit_roundoff: float) -> str:
     return next(name for name, unit in UNIT_ROUNDOFF.items() if unit == unit_roundoff)
 
 
-def _least(unit_roundoff: float) -> float:
+def least(unit_roundoff: float) -> float:
     """What may vanish: the least positive number in float16, in which frameworks compute with subnormal numbers; elsewhere
     the least normal one, below which they flush to zero or not, as they like."""
     return 2.0**-24 if unit_roundoff == UNIT_ROUNDOFF["float16"] else SMALLEST_NORMAL
@@ -157,12 +160,12 @@ def perturbed(
     """
     y = np.asarray(function(lambda array: array), dtype=np.float64)
     rng = np.random.default_rng(seed)
-    margin, least = MARGIN[_named(unit_roundoff)], _least(unit_roundoff)
+    margin, smallest = MARGIN[_named(unit_roundoff)], least(unit_roundoff)
 
     def move(array: Array) -> Array:
         signs = rng.choice((-1.0, 1.0), size=np.shape(array))
         # Zero is exact, and what it is multiplied with may be infinite.
-        return np.asarray(array * (1 + 2 * unit_roundoff * signs) + np.where(array == 0, 0, least * signs))
+        return np.asarray(array * (1 + 2 * unit_roundoff * signs) + np.where(array == 0, 0, smallest * signs))
 
     change = np.zeros_like(y)
     with np.errstate(invalid="ignore"):  # infinity less infinity
@@ -172,7 +175,7 @@ def perturbed(
     finite = np.where(np.isfinite(y), np.abs(y), 0)
     rms = float(np.sqrt(np.mean(np.square(change)))) if change.size else 0.0
     largest = max(float(np.max(finite, initial=0.0)), scale)
-    tolerance = margin * (change + rms + unit_roundoff * largest) + 4 * unit_roundoff * finite + 8 * least
+    tolerance = margin * (change + rms + unit_roundoff * largest) + 4 * unit_roundoff * finite + 8 * smallest
     return Bounded(y, tolerance, f"{margin} times what inputs and weights, moved by 2 units of roundoff, change")
 
 
@@ -188,7 +191,7 @@ def of_sum(size: float | Array, *, unit_roundoff: float, terms: int = 256) -> An
         unit_roundoff: of the dtype that the sum was computed in.
         terms: how many may vanish.
     """
-    return 256 * unit_roundoff * size + _least(unit_roundoff) * terms
+    return 256 * unit_roundoff * size + least(unit_roundoff) * terms
 
 
 def unreferenced(value: Array, *, unit_roundoff: float, scale: float = 0.0) -> Bounded:
@@ -217,17 +220,50 @@ def of_differences(terms: Array, *, unit_roundoff: float) -> Any:
     return 2 * max(1e-5, 64 * unit_roundoff ** (2 / 3)) * np.sqrt(np.sum(np.square(terms)))
 
 
+THOUSANDS_OF_ROUNDINGS = 2.0**23
+"""Eight thousand (2^13) roundings in a row, each of a quantity up to a thousand (2^10) times as large as what comes out."""
+
+
+def of_formula(size: float) -> float:
+    """How far off a computation in float64 may be before its formula, not rounding, is to blame: 2^23 units of roundoff.
+
+    2^-30 (1e-9) of its size: `THOUSANDS_OF_ROUNDINGS`. A wrong formula is off by far more: a coefficient in its fifth digit,
+    say, by 1e-5.
+
+    Args:
+        size: of the largest value, and of what it may have been computed from.
+    """
+    return THOUSANDS_OF_ROUNDINGS * UNIT_ROUNDOFF["float64"] * size
+
+
+def of_lost_digits(size: float, *, unit_roundoff: float) -> float:
+    """From where on the loss of precision is a defect, though the formula is right: half of the digits.
+
+        tolerance = max(sqrt(u), 64 u) size
+
+    sqrt(u), 2e-4 in float32, is what a well-conditioned problem costs that is solved by way of its square: a variance as the
+    difference of two squares, least squares by the normal equations (Higham, Accuracy and Stability of Numerical Algorithms,
+    2nd ed., SIAM 2002, sections 1.9 and 20.4). Half precision has so few digits that sixty roundings in a row, as
+    `unreferenced` allows, cost more.
+
+    Args:
+        size: of the largest value, and of what it may have been computed from.
+        unit_roundoff: of the dtype that the computation under test ran in.
+    """
+    return float(max(np.sqrt(unit_roundoff), 64 * unit_roundoff) * size)
+
+
 def of_adjoint(size: float, *, unit_roundoff: float) -> float:
     """TG: how far two ways of computing one derivative without differences may be apart: 2^23 units of roundoff of its size.
 
-    2^-30 (1e-9) in float64, for some thousand roundings in a row, each of a quantity that may be a thousand times larger than
-    what comes out; in lower precision 1024 units, the roundings alone.
+    2^-30 (1e-9) in float64: `THOUSANDS_OF_ROUNDINGS`; in lower precision 1024 units, the roundings alone.
 
     Args:
         size: the sum of the magnitudes that each of the two adds up.
         unit_roundoff: of the dtype that the function computes in.
     """
-    return (2.0**23 if unit_roundoff == UNIT_ROUNDOFF["float64"] else 1024) * unit_roundoff * size + SMALLEST_NORMAL
+    units = THOUSANDS_OF_ROUNDINGS if unit_roundoff == UNIT_ROUNDOFF["float64"] else 1024
+    return units * unit_roundoff * size + SMALLEST_NORMAL
 
 
 def of_quotient(magnitude: Any, step: float, *, unit_roundoff: float) -> Any:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import json
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,8 @@ from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors, with_values
 from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.differences import differences
-from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Restored, Weight
+from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Weight
+from pytest_dlcheck.observe.layer_restoring import through_config, through_files
 from pytest_dlcheck.observe.layer_runner import LayerRunner, remembered, takes_training
 from pytest_dlcheck.observe.nests import declared_shapes, leaves_of, short_names, structure_of
 from pytest_dlcheck.subjects.spec import LayerSpec
@@ -121,14 +119,9 @@ class LayerObserver(LayerRunner):
         def symbol(tensor: Tensor) -> Any:
             rank = len(tensor.shape)
             shape = tuple(None if unknown(axis, rank) else size for axis, size in enumerate(tensor.shape))
-            return self.keras.KerasTensor(shape, dtype=self._dtype(tensor))
+            return self.keras.KerasTensor(shape, dtype=self.input_dtype(tensor))
 
         return symbol
-
-    def _dtype(self, tensor: Tensor) -> str:
-        if tensor.dtype == "float":
-            return "float32" if self.case.policy.startswith("mixed") else self.compute_dtype
-        return tensor.dtype
 
     def _declared(self) -> None:
         layer = self.layer
@@ -218,74 +211,6 @@ class LayerObserver(LayerRunner):
             self.seen.defaulted = self.attempt(
                 "the layer given its defaults", lambda: self._like(case, self.weight_values_given)
             )
-
-    def _config(self) -> None:
-        layer, kind = self.layer, type(self.layer)
-        self.set_state(layer, self.seen.state_before)
-        serialize = self.keras.saving.serialize_keras_object
-
-        def from_config() -> Restored:
-            # Through text and back, as a file would take it.
-            stored = json.loads(json.dumps(serialize(layer)))
-            # A copy: some layers put objects into the config that they are made from.
-            self.seen.config = json.loads(json.dumps(stored.get("config")))
-            made = self.keras.saving.deserialize_keras_object(stored, safe_mode=False)
-            if type(made) is not kind:
-                raise TypeError(f"a {type(made).__name__} came back of a {kind.__name__}")
-            if self.case.adapt is not None:  # what was learnt is state, which a config does not hold
-                made.adapt(self.resolve(self.case.adapt))
-            made(self.inputs(), **self.keywords(made, training=False))
-            self.give_weights(made, self.weight_values_given)
-            outcome = self.call(made)
-            return Restored(outcome, json.loads(json.dumps(serialize(made))).get("config"))
-
-        restored = dict(self.seen.restored or {})
-        restored["config"] = self.attempt("the round trip through the config", from_config)
-        self.seen.restored = restored
-
-    def _saved(self) -> None:
-        if self.spec.stateful(self.case) or any(mask is not None for mask in self.case.masks or ()):
-            return  # what a layer remembers, and what attaches a mask, are no part of a file
-        if self.backend.name != "tensorflow" and any(each.dtype == "string" for each in tensors(self.case.inputs)):
-            return  # documented: texts are no part of a model elsewhere
-        layer = self.layer
-        self.set_state(layer, self.seen.state_before)
-        given = dict(sorted(self.case.call.items()))  # in the order of `tensors`
-        flat = tensors([self.case.inputs, given])
-
-        def model_of() -> Any:
-            symbols = [self.keras.Input(batch_shape=(None, *tensor.shape[1:]), dtype=self._dtype(tensor)) for tensor in flat]
-            places = iter(symbols)
-            inputs = map_tensors(lambda tensor: next(places), self.case.inputs)
-            keywords = map_tensors(lambda tensor: next(places), given)
-            return self.keras.Model(symbols, layer(inputs, **keywords))
-
-        def call(model: Any) -> Outcome:
-            outputs = model([self.put(tensor) for tensor in flat], training=False)
-            leaves = leaves_of(outputs)
-            return Outcome(structure_of(outputs), [self.value(leaf) for leaf in leaves])
-
-        def keras_file() -> Restored:
-            with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
-                path = Path(folder) / "model.keras"
-                model_of().save(path)
-                return Restored(call(self.keras.models.load_model(path, safe_mode=False)))
-
-        def weights_file() -> Restored:
-            with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
-                path = Path(folder) / "model.weights.h5"
-                model = model_of()
-                model.save_weights(path)
-                before = [np.array(value) for value in self.weight_values_given]
-                self.give_weights(layer, [value if value.dtype.kind != "f" else 0 * value for value in before])
-                model.load_weights(path)
-                return Restored(call(model))
-
-        restored = dict(self.seen.restored or {})
-        restored["keras"] = self.attempt("saving and loading as .keras", keras_file)
-        restored["weights"] = self.attempt("saving and loading the weights", weights_file)
-        self.seen.restored = restored
-        self.set_state(layer, self.seen.state_before)
 
     def _function(self, how: str) -> Callable[[Case], Any] | None:
         """The layer's call as a graph or compiled, traced once, for cases that differ in values only."""
@@ -459,8 +384,8 @@ PARTS: Mapping[str, Callable[[LayerObserver], None]] = {
     "declared": LayerObserver._declared,  # noqa: SLF001
     "rows": LayerObserver._rows,  # noqa: SLF001
     "defaulted": LayerObserver._defaulted,  # noqa: SLF001
-    "config": LayerObserver._config,  # noqa: SLF001
-    "saved": LayerObserver._saved,  # noqa: SLF001
+    "config": through_config,
+    "saved": through_files,
     "graph": LayerObserver._graph,  # noqa: SLF001
     "compiled": LayerObserver._compiled,  # noqa: SLF001
     "identities": LayerObserver._identities,  # noqa: SLF001

@@ -42,6 +42,12 @@ class LayerRunner:
         self.keras = backend.keras
         self.compute_dtype = case.compute_dtype
 
+    def input_dtype(self, tensor: Tensor) -> str:
+        """What a model's input for this tensor has: with a mixed policy the layer itself casts."""
+        if tensor.dtype == "float":
+            return "float32" if self.case.policy.startswith("mixed") else self.compute_dtype
+        return tensor.dtype
+
     # Making.
 
     @contextlib.contextmanager

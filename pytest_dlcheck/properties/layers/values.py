@@ -10,7 +10,7 @@ import numpy as np
 from pytest_dlcheck.observe.layer_observation import Outcome, Raised
 from pytest_dlcheck.properties.layers.judging import Judging, all_of, compare, same_outcome
 from pytest_dlcheck.properties.verdict import IMPRECISE, PASS, Verdict, failed, passed
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, of_sum
+from pytest_dlcheck.tolerance import Bounded, of_formula, of_lost_digits, of_sum
 
 __all__ = [
     "accepts",
@@ -84,16 +84,16 @@ def _rounding_or_logic(judging: Judging, verdict: Verdict) -> Verdict:
         return verdict
     reference = judging.reference()
     assert reference is not None
-    root = float(np.sqrt(UNIT_ROUNDOFF["float32"]))
     for value, single, expected in zip(exact.values, judging.outcome.values, reference, strict=True):
         target = np.asarray(getattr(expected, "value", expected), dtype=np.float64)
         if value.array.shape != target.shape or value.array.dtype.kind != "f":
             return verdict
         size = float(np.max(np.abs(target), initial=0.0)) + judging.spec.scale
+        lost = of_lost_digits(size, unit_roundoff=judging.unit_roundoff)
         # Wrong in float64 too, or so far off in single precision that half of its digits are gone: no matter of rounding.
-        if np.max(np.abs(value.float64 - target), initial=0.0) > 1e-9 * size:
+        if np.max(np.abs(value.float64 - target), initial=0.0) > of_formula(size):
             return failed(f"{verdict.message}\n  float64 is off too: a matter of logic, not of rounding")
-        if not np.max(np.abs(single.float64 - target), initial=0.0) <= max(root, 64 * judging.unit_roundoff) * size:
+        if not np.max(np.abs(single.float64 - target), initial=0.0) <= lost:
             return failed(f"{verdict.message}\n  float64 is right, and half of the digits are wrong")
     return Verdict(IMPRECISE, f"{verdict.message}\n  float64 is right: a matter of rounding")
 

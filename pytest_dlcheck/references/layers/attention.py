@@ -11,7 +11,15 @@ from scipy import special
 
 from pytest_dlcheck.subjects.spec import Call, Expected
 
-__all__ = ["additive_attention", "attention", "attention_axes", "group_query_attention", "multi_head_attention", "weights_of"]
+__all__ = [
+    "additive_attention",
+    "attention",
+    "attention_axes",
+    "group_query_attention",
+    "largest_score",
+    "multi_head_attention",
+    "weights_of",
+]
 
 Array = NDArray[Any]
 
@@ -172,6 +180,16 @@ def multi_head_attention(call: Call) -> Expected:
     first multiplied by sigmoid(query W_g + b_g) (arXiv:2505.06708).
     """
     return _heads(call, call["key_dim"])
+
+
+def largest_score(call: Call) -> float:
+    """What no score of multi-head attention exceeds, by Cauchy and Schwarz: max |Q_i| max |K_i| / sqrt(key_dim)."""
+    key = call.keywords["value"] if call.keywords.get("key") is None else call.keywords["key"]
+    norms = [
+        float(np.max(np.linalg.norm(_project(call, name, x), axis=-1), initial=0.0))
+        for name, x in (("query", call.inputs), ("key", key))
+    ]
+    return norms[0] * norms[1] / float(np.sqrt(call["key_dim"]))
 
 
 def group_query_attention(call: Call) -> Expected:

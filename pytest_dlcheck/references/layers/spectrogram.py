@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.subjects.spec import Call
 
-__all__ = ["mel_filters", "mel_spectrogram", "spectrum", "stft_spectrogram"]
+__all__ = ["mel_filters", "mel_spectrogram", "spectrum", "stft_spectrogram", "weighed"]
 
 Array = NDArray[Any]
 
@@ -72,9 +72,22 @@ def _window(window: Any, length: int, *, periodic: bool) -> Array:
 def spectrum(call: Call) -> Array:
     """(batch, channels, frames, frequencies), complex: the Fourier transform of each windowed frame, padded with zeros at its
     end to the transform's length; density divides a window by sqrt(sum of its squares), spectrum by its sum."""
+    return np.asarray(np.fft.rfft(_windowed(call), n=_transform_length(call), axis=-1))
+
+
+def weighed(call: Call) -> Array:
+    """The sum of the magnitudes that each entry of `spectrum` adds up, in the same shape."""
+    sums = np.sum(np.abs(_windowed(call)), axis=-1, keepdims=True)
+    return np.repeat(sums, _transform_length(call) // 2 + 1, axis=-1)
+
+
+def _transform_length(call: Call) -> int:
+    return int(call["fft_length"] or 1 << (call["frame_length"] - 1).bit_length())
+
+
+def _windowed(call: Call) -> Array:
     length = call["frame_length"]
     step = call["frame_step"] or length // 2
-    size = call["fft_length"] or 1 << (length - 1).bit_length()
     x = np.asarray(call.inputs)
     x = x if call.channels_first else np.moveaxis(x, -1, 1)
     if call["padding"] == "same":
@@ -85,7 +98,7 @@ def spectrum(call: Call) -> Array:
         window = _window(call["window"], length, periodic=call["periodic"])
         if call["scaling"] is not None:
             window = window / (np.sqrt(np.sum(window**2)) if call["scaling"] == "density" else np.sum(window))
-    return np.asarray(np.fft.rfft(_frames(x, length, step) * window, n=size, axis=-1))
+    return np.asarray(_frames(x, length, step) * window)
 
 
 def stft_spectrogram(call: Call) -> Array | None:

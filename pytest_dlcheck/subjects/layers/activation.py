@@ -17,6 +17,7 @@ from pytest_dlcheck.references.layers import activation as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import axis_sign, mapped_inputs, of_array
 from pytest_dlcheck.subjects.spec import HALF, Call, Expected, Identity, Law, LayerSpec
+from pytest_dlcheck.tolerance_of_laws import ELEMENTARY, of_operations, of_shares
 
 __all__ = ["SPECS"]
 
@@ -142,14 +143,16 @@ def _keeping_some(d: Draw, shape: Sequence[int], axis: Any) -> Tensor:
     return of_array(kept, "bool")
 
 
-def _is_exact(reference: Callable[[Call], Expected]) -> Callable[[Call, Sequence[Array], float], str | None]:
-    """At a jump the tolerance is as wide as the jump, for it moves the inputs; here nothing is moved."""
+def _is_exact(reference: Callable[[Call], Expected], operations: int) -> Callable[[Call, Sequence[Array], float], str | None]:
+    """At a jump the tolerance is as wide as the jump, for it moves the inputs; here nothing is moved.
+
+    `operations` are those of the formula where it is not constant, each of a quantity no larger than its input or its output.
+    """
 
     def check(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
         expected = np.asarray(reference(call).outputs)
-        wrong = ~(
-            np.abs(outputs[0] - expected) <= 16 * unit_roundoff * np.maximum(np.abs(expected), np.abs(call.inputs)) + 1e-37
-        )
+        magnitude = np.maximum(np.abs(expected), np.abs(call.inputs))
+        wrong = ~(np.abs(outputs[0] - expected) <= of_operations(operations, magnitude, unit_roundoff=unit_roundoff))
         if not wrong.any():
             return None
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -174,18 +177,28 @@ def _stays_in_its_range(call: Call, outputs: Sequence[Array], unit_roundoff: flo
     if isinstance(given, Build):
         return None
     low, high = RANGES.get(_name(given) or "", (-np.inf, np.inf))
-    slack = 8 * unit_roundoff
+    # An elementary function at most, at an end of the range that is not zero, and a product with it.
+    largest = max([1.0, *(abs(end) for end in (low, high) if np.isfinite(end))])
+    slack = of_operations(ELEMENTARY + 1, largest, unit_roundoff=unit_roundoff)
     wrong = (outputs[0] < low - slack) | (outputs[0] > high + slack)
     return f"{outputs[0][wrong][0]} is outside [{low}, {high}]" if wrong.any() else None
 
 
 STEPS = ("hard_shrink",)
 
+# The operations of `_is_exact`.
+JUMP = 0
+"""x or 0."""
+SLOPE = 2
+"""slope x: the slope is rounded; a product."""
+SLOPE_BELOW = 4
+"""slope (x - threshold): both numbers are rounded; a difference and a product."""
+
 
 def _steps_are_exact(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
     if _name(call["activation"]) not in STEPS:
         return None
-    return _is_exact(references.activation_layer)(call, outputs, unit_roundoff)
+    return _is_exact(references.activation_layer, JUMP)(call, outputs, unit_roundoff)
 
 
 def _sums_to_one(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
@@ -194,7 +207,9 @@ def _sums_to_one(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> 
     sums = np.sum(outputs[0], axis=axes)
     count = int(np.prod([outputs[0].shape[each] for each in axes]))
     off = float(np.max(np.abs(sums - 1), initial=0.0))
-    return f"a sum is {off:g} off 1" if off > (count + 8) * unit_roundoff else None
+    # Over several axes at once Keras takes exp(x - log(sum(exp(x)))), whose logarithm is as large as the inputs.
+    offset = float(np.max(np.abs(call.inputs), initial=0.0)) if len(axes) > 1 else None
+    return f"a sum is {off:g} off 1" if off > of_shares(count, unit_roundoff=unit_roundoff, offset=offset) else None
 
 
 def _masked_get_nothing(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
@@ -268,14 +283,14 @@ SPECS = (
         _relu,
         references.relu,
         f"{PAGES}/relu/",
-        laws=(Law("exact_at_the_threshold", _is_exact(references.relu)),),
+        laws=(Law("exact_at_the_threshold", _is_exact(references.relu, SLOPE_BELOW)),),
     ),
     LayerSpec(
         "LeakyReLU",
         _leaky_relu,
         references.leaky_relu,
         f"{PAGES}/leaky_relu/",
-        laws=(Law("exact_at_zero", _is_exact(references.leaky_relu)),),
+        laws=(Law("exact_at_zero", _is_exact(references.leaky_relu, SLOPE)),),
         identities=(Identity("is_relu_with_a_slope", _as_relu),),
     ),
     LayerSpec("PReLU", _p_relu, references.p_relu, f"{PAGES}/prelu/"),

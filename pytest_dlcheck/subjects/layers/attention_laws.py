@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.cases.case import Case, Tensor
 from pytest_dlcheck.cases.values import make
-from pytest_dlcheck.references.layers.attention import attention_axes
+from pytest_dlcheck.references.layers.attention import attention_axes, largest_score
 from pytest_dlcheck.subjects.identities import compute_dtype, of_array
 from pytest_dlcheck.subjects.spec import Call
+from pytest_dlcheck.tolerance_of_laws import of_means, of_shares
 
 __all__ = [
     "all_but_the_last",
@@ -49,8 +50,10 @@ def scores_are_a_distribution(call: Call, outputs: Sequence[Array], u: float) ->
         return f"a weight of {weights.min():g}"
     axes = tuple(range(weights.ndim - count, weights.ndim))
     totals = weights.sum(axis=axes)
+    # Over several axes at once Keras takes exp(score - log(sum(exp(score)))), whose logarithm is as large as the scores.
+    offset = largest_score(call) if count > 1 else None
     keys = int(np.prod([weights.shape[axis] for axis in axes]))
-    wrong = ~(np.abs(totals - 1) <= (8 + 2 * keys) * u) & (totals != 0)
+    wrong = ~(np.abs(totals - 1) <= of_shares(keys, unit_roundoff=u, offset=offset)) & (totals != 0)
     if wrong.any():
         return f"weights of a query sum to {totals[wrong][0]:g}"
     if call.masks and any(mask is not None for mask in call.masks):
@@ -62,7 +65,7 @@ def between_the_values(call: Call, outputs: Sequence[Array], u: float) -> str | 
     """A mean of values lies between the least and the largest of them; a masked query gives zero."""
     value = call.inputs[1]
     low, high = value.min(axis=1, keepdims=True), value.max(axis=1, keepdims=True)
-    bound = (8 + 4 * value.shape[1]) * u * np.maximum(np.abs(low), np.abs(high)) + 1e-7
+    bound = of_means(value.shape[1], np.maximum(np.abs(low), np.abs(high)), unit_roundoff=u)
     out = outputs[0]
     inside = (out >= low - bound) & (out <= high + bound)
     given = call.keywords.get("mask") or call.masks or (None,)

@@ -14,6 +14,7 @@ from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.images import draw_image, draw_value_range, takes_dictionaries, with_labels, with_masks
 from pytest_dlcheck.subjects.layers import augmentation_laws as laws
 from pytest_dlcheck.subjects.spec import Call, Law, LayerSpec
+from pytest_dlcheck.tolerance_of_laws import of_blur
 
 __all__ = ["FACTOR_RANGE", "FORMATLESS", "PAGE", "POLICIES", "SINGLE", "SPECS", "draw_data"]
 
@@ -163,7 +164,9 @@ def _blur_stays(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     """Weights that are positive and sum to one at most (outside of the image is nothing) leave no value larger than it was."""
     for x, y in laws.pairs(call, outputs):
         least, most = min(0.0, float(x.min(initial=0.0))), max(0.0, float(x.max(initial=0.0)))
-        slack = 64 * u * max(1e-30, abs(least), most)
+        size = call["kernel_size"]
+        rows, columns = size if isinstance(size, (tuple, list)) else (size, size)
+        slack = of_blur(int(rows), int(columns), max(abs(least), most), unit_roundoff=u)
         if y.size and (y.min() < least - slack or y.max() > most + slack):
             return f"a blur gives {y.min():g} to {y.max():g} from {x.min():g} to {x.max():g}"
     return None

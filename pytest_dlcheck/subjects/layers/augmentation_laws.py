@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.references.layers.augmentation import grey, settled
 from pytest_dlcheck.subjects.spec import Call, Law
+from pytest_dlcheck.tolerance_of_laws import FROM_UNIT, HSV, LUMA, MIX, TO_UNIT, of_copies, of_operations, of_range
 
 __all__ = [
     "BLENDED_WITH_GREY",
@@ -66,18 +67,42 @@ def bounds(factor: Any, low: float | None = None) -> tuple[float, float]:
     return (-abs(float(factor)) if low is None else low), abs(float(factor))
 
 
-def _span(call: Call) -> tuple[float, float, float]:
+def _span(call: Call) -> tuple[float, float]:
     low, high = sorted(float(each) for each in call["value_range"])
-    return low, high, max(abs(low), abs(high), high - low)
+    return low, high
+
+
+def _largest(*images: Array) -> float:
+    return max(float(np.max(np.abs(each), initial=0.0)) for each in images)
+
+
+# The operations that lie between an image and what it becomes.
+SUM = 4
+"""x + factor (high - low): the factor is rounded; a difference, a product and a sum."""
+COMPLEMENT = 2
+"""low + high - x."""
+BLEND = LUMA + MIX
+"""(1 - factor) x + factor grey(x)."""
+TURN = TO_UNIT + HSV + FROM_UNIT
+"""A hue is turned in images that are mapped to [0, 1] and back."""
+THERE_AND_BACK = TO_UNIT + FROM_UNIT + 2
+"""To (0, 255) and back: a product more on the one way, a quotient more on the other."""
+
+
+def _of_mixture(call: Call) -> int:
+    """Operations of AugMix: K chains are multiplied with shares of 1 and added, and the sum is mixed with the image."""
+    chains = call.arguments.get("num_chains")
+    return 0 if chains is None else 2 * int(chains) + 1 + MIX
 
 
 Check = Callable[[Call, Sequence[Array], float], "str | None"]
 
 
 def _in_range(call: Call, outputs: Sequence[Array], u: float) -> str | None:
-    low, high, size = _span(call)
+    low, high = _span(call)
     images = parts(call, outputs)["images"]
-    slack = 64 * u * size
+    # Colours are clipped to the range, or to one that is mapped to it; what layers do after it stays in it but for rounding.
+    slack = of_range(low, high, count=THERE_AND_BACK + _of_mixture(call), unit_roundoff=u)
     if images.size and not (images.min() >= low - slack and images.max() <= high + slack):
         return f"values from {images.min():g} to {images.max():g}, and the range is {low:g} to {high:g}"
     return None
@@ -104,9 +129,9 @@ def brightened(factor: str) -> Check:
     """y = clip(x + delta), one delta for an image, within the factor's bounds times the range."""
 
     def check(call: Call, outputs: Sequence[Array], u: float) -> str | None:
-        low, high, size = _span(call)
+        low, high = _span(call)
         least, most = (each * (high - low) for each in bounds(call[factor]))
-        slack = 64 * u * size
+        slack = of_range(low, high, count=SUM, unit_roundoff=u)
         for x, y in pairs(call, outputs):
             inside = (y > low + slack) & (y < high - slack)
             if not inside.any():
@@ -128,22 +153,24 @@ def contrasted(factor: str) -> Check:
     """y = clip((x - mean) c + mean) with the mean of each channel and one c for an image, from 1 - lower to 1 + upper."""
 
     def check(call: Call, outputs: Sequence[Array], u: float) -> str | None:
-        low, high, size = _span(call)
+        low, high = _span(call)
         given = call[factor]
         lower, upper = given if isinstance(given, (tuple, list)) else (given, given)
-        slack = 64 * u * size
         for x, y in pairs(call, outputs):
             mean = x.mean(axis=(0, 1), keepdims=True)
+            # A mean of n pixels, n operations; c is rounded; a difference, a product and a sum.
+            magnitude = _largest(x) + (1 + upper) * (_largest(x) + _largest(mean))
+            slack = of_operations(x.shape[0] * x.shape[1] + 4, magnitude, unit_roundoff=u)
             apart = np.where((y > low + slack) & (y < high - slack), np.abs(x - mean), 0.0)
             place = np.unravel_index(int(np.argmax(apart)), apart.shape)
-            if apart[place] < 64 * slack:
+            if apart[place] <= slack:
                 continue
+            unsure = slack / apart[place]
             c = float(((y - mean) / np.where(x == mean, 1.0, x - mean))[place])
-            unsure = 2 * slack / apart[place]
             if not 1 - lower - unsure <= c <= 1 + upper + unsure:
                 return f"a contrast of {c:g}, and the factor allows {1 - lower:g} to {1 + upper:g}"
             off = float(np.max(np.abs(np.clip((x - mean) * c + mean, low, high) - y)))
-            if off > 4 * slack + unsure * float(np.max(np.abs(x - mean))):
+            if off > slack + unsure * float(np.max(np.abs(x - mean))):
                 return f"a contrast of {c:g} is off by {off:.3g} elsewhere in the image"
         return None
 
@@ -153,23 +180,24 @@ def contrasted(factor: str) -> Check:
 SCALED_ABOUT_THE_MEAN = Law("scaled_about_the_mean", contrasted("factor"), training=True)
 
 
-def _one_of(what: str, others: Callable[[Call, Array], Array]) -> Check:
-    """Each image is what it was, or what the function makes of it."""
+def _one_of(what: str, others: Callable[[Call, Array], Array], operations: int) -> Check:
+    """Each image is what it was, or what the function makes of it in so many operations."""
 
     def check(call: Call, outputs: Sequence[Array], u: float) -> str | None:
         for x, y in pairs(call, outputs):
-            slack = 64 * u * max(1e-30, float(np.max(np.abs(x), initial=0.0)), float(np.max(np.abs(y), initial=0.0)))
             other = others(call, x)
-            if np.max(np.abs(y - x), initial=0.0) > slack and np.max(np.abs(y - other), initial=0.0) > slack:
+            slack = of_operations(operations, _largest(x, other), unit_roundoff=u)
+            same = np.max(np.abs(y - x), initial=0.0) <= of_copies(unit_roundoff=u)
+            if not same and np.max(np.abs(y - other), initial=0.0) > slack:
                 return f"an image is neither what it was nor {what}"
         return None
 
     return check
 
 
-GREY_OR_THE_SAME = Law("grey_or_the_same", _one_of("grey", lambda call, x: grey(x)), training=True)
+GREY_OR_THE_SAME = Law("grey_or_the_same", _one_of("grey", lambda call, x: grey(x), LUMA), training=True)
 INVERTED_OR_THE_SAME = Law(
-    "inverted_or_the_same", _one_of("its complement", lambda call, x: sum(_span(call)[:2]) - x), training=True
+    "inverted_or_the_same", _one_of("its complement", lambda call, x: sum(_span(call)) - x, COMPLEMENT), training=True
 )
 
 
@@ -177,15 +205,17 @@ def _blended(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     least, most = bounds(call["factor"], 0.0)
     for x, y in pairs(call, outputs):
         toward = grey(x) - x
-        slack = 64 * u * max(1e-30, float(np.max(np.abs(x), initial=0.0)))
         place = np.unravel_index(int(np.argmax(np.abs(toward))), toward.shape)
-        if abs(toward[place]) < 64 * slack:
+        # Also as x + factor (grey(x) - x), whose terms add up to three times the largest.
+        slack = of_operations(BLEND, 3 * _largest(x), unit_roundoff=u)
+        if abs(toward[place]) <= slack:
             continue
         share = float((y - x)[place] / toward[place])
-        unsure = 2 * slack / abs(float(toward[place]))
+        unsure = slack / abs(float(toward[place]))
         if not least - unsure <= share <= most + unsure:
             return f"{share:g} of the way to grey, and the factor allows {least:g} to {most:g}"
-        if np.max(np.abs(x + share * toward - y)) > 4 * slack:
+        # The share is off by that much at the pixel where it matters most, and so is the pixel looked at.
+        if np.max(np.abs(x + share * toward - y)) > 2 * slack:
             return "not every pixel is as far on its way to grey"
     return None
 
@@ -194,11 +224,11 @@ BLENDED_WITH_GREY = Law("blended_with_grey", _blended, training=True)
 
 
 def _hue(call: Call, outputs: Sequence[Array], u: float) -> str | None:
-    size = _span(call)[2]
+    slack = of_range(*_span(call), count=TURN, unit_roundoff=u)
     for x, y in pairs(call, outputs):
         for what, of in (("brightest", np.max), ("darkest", np.min)):
             off = float(np.max(np.abs(of(x, axis=-1) - of(y, axis=-1)), initial=0.0))
-            if off > 64 * u * size:
+            if off > slack:
                 return f"the {what} channel of a pixel changes by {off:.3g}, and a hue changes neither value nor saturation"
     return None
 
@@ -207,12 +237,12 @@ HUE_KEEPS_EXTREMES = Law("hue_keeps_value_and_saturation", _hue, training=True)
 
 
 def _saturation(call: Call, outputs: Sequence[Array], u: float) -> str | None:
-    size = _span(call)[2]
+    slack = of_range(*_span(call), count=HSV, unit_roundoff=u)
     for x, y in pairs(call, outputs):
         off = float(np.max(np.abs(x.max(axis=-1) - y.max(axis=-1)), initial=0.0))
-        if off > 64 * u * size:
+        if off > slack:
             return f"the brightest channel of a pixel changes by {off:.3g}, and saturation leaves the value as it is"
-        if settled(call["factor"]) == 0 and np.max(np.ptp(y, axis=-1), initial=0.0) > 64 * u * size:
+        if settled(call["factor"]) == 0 and np.max(np.ptp(y, axis=-1), initial=0.0) > slack:
             return "a factor of zero does not make the image grey"
     return None
 
@@ -222,11 +252,11 @@ SATURATION_KEEPS_VALUE = Law("saturation_keeps_value", _saturation, training=Tru
 
 def _solarized(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     """Without addition, pixels below a threshold stay, and those above become low + high - x."""
-    low, high, size = _span(call)
+    low, high = _span(call)
     if bounds(call["addition_factor"], 0.0)[1] != 0:
         return None
     most = low + bounds(call["threshold_factor"], 0.0)[1] * (high - low)
-    slack = 64 * u * size
+    slack = of_range(low, high, count=THERE_AND_BACK + COMPLEMENT, unit_roundoff=u)
     for x, y in pairs(call, outputs):
         kept, turned = np.abs(y - x) <= slack, np.abs(y - (low + high - x)) <= slack
         if not np.all(kept | turned):
@@ -244,9 +274,9 @@ SOLARIZED_ABOVE_A_THRESHOLD = Law("solarized_above_a_threshold", _solarized, tra
 
 def _erased(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     """What changed fills a rectangle, and has the fill value if there is one."""
-    low, high, size = _span(call)
+    low, high = _span(call)
     for x, y in pairs(call, outputs):
-        changed = np.any(np.abs(y - x) > 4 * u * size, axis=-1)
+        changed = np.any(np.abs(y - x) > of_copies(unit_roundoff=u), axis=-1)
         if not changed.any():
             continue
         rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
@@ -255,7 +285,8 @@ def _erased(call: Call, outputs: Sequence[Array], u: float) -> str | None:
         if fill is None:
             continue
         wanted = np.broadcast_to(np.clip(np.asarray(fill, dtype=np.float64), low, high), y[patch].shape)
-        if np.max(np.abs(y[patch] - wanted)) > 64 * u * size:
+        # The fill value is rounded.
+        if np.max(np.abs(y[patch] - wanted)) > of_operations(1, _largest(wanted), unit_roundoff=u):
             return f"inside of the rectangle that changed, a pixel does not have the fill value {fill}"
     return None
 
@@ -270,8 +301,7 @@ def _mixed(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     """y = w x + (1 - w) of another image of the batch, w from 0 to 1, and labels mixed alike."""
     both = list(pairs(call, outputs))
     labels = _labels(call, outputs)
-    size = max([1e-30, *(float(np.max(np.abs(x), initial=0.0)) for x, _ in both)])
-    slack = 64 * u * size
+    slack = of_operations(MIX, _largest(np.zeros(0), *(x for x, _ in both)), unit_roundoff=u)
     masks = _masks(call, outputs)
     if masks is not None and masks[0].shape != masks[1].shape:
         return f"masks of shape {masks[0].shape} become masks of shape {masks[1].shape}"
@@ -281,17 +311,18 @@ def _mixed(call: Call, outputs: Sequence[Array], u: float) -> str | None:
             apart = other - x
             largest = float(np.max(np.abs(apart), initial=0.0))
             if largest <= slack:
-                fits = fits or float(np.max(np.abs(y - x), initial=0.0)) <= 2 * slack
+                fits = fits or float(np.max(np.abs(y - x), initial=0.0)) <= largest + slack
                 continue
             at = np.unravel_index(int(np.argmax(np.abs(apart))), apart.shape)
             share = float((y - x)[at] / apart[at])
-            unsure = 2 * slack / largest
-            if not -unsure <= share <= 1 + unsure or np.max(np.abs(x + share * apart - y)) > 4 * slack:
+            unsure = slack / largest
+            if not -unsure <= share <= 1 + unsure or np.max(np.abs(x + share * apart - y)) > 2 * slack:
                 continue
             if labels is not None:
                 given, found = labels
-                wanted = given[index] + share * (given[place] - given[index])
-                if np.max(np.abs(wanted - found[index])) > 64 * u + 4 * unsure:
+                difference = given[place] - given[index]
+                allowed = of_operations(MIX, 2 * _largest(given), unit_roundoff=u) + unsure * _largest(difference)
+                if np.max(np.abs(given[index] + share * difference - found[index])) > allowed:
                     continue
             fits = True
         if not fits:
@@ -320,7 +351,7 @@ def _cut(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     both = list(pairs(call, outputs))
     labels = _labels(call, outputs)
     for index, (x, y) in enumerate(both):
-        slack = 4 * u * max(1e-30, float(np.max(np.abs(x), initial=0.0)))
+        slack = of_copies(unit_roundoff=u)
         own = np.all(np.abs(y - x) <= slack, axis=-1)
         fits = False
         for place, (other, _) in enumerate(both):
@@ -329,8 +360,8 @@ def _cut(call: Call, outputs: Sequence[Array], u: float) -> str | None:
             if labels is not None:
                 given, found = labels
                 pair = np.stack([given[index], given[place]])
-                slackness = 64 * u
-                if np.any(found[index] < pair.min(axis=0) - slackness) or np.any(found[index] > pair.max(axis=0) + slackness):
+                beyond = of_operations(MIX, _largest(pair), unit_roundoff=u)
+                if np.any(found[index] < pair.min(axis=0) - beyond) or np.any(found[index] > pair.max(axis=0) + beyond):
                     continue
             fits = True
         if not fits:

@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.subjects.layers.augmentation_laws import batch_of, pairs, parts
 from pytest_dlcheck.subjects.spec import Call, Law
+from pytest_dlcheck.tolerance_of_laws import of_copies, of_operations
 
 __all__ = ["FLIPPED", "STAYS_WITHIN_VALUES", "WINDOW_OF_THE_IMAGE"]
 
 Array = NDArray[Any]
+
+BOX_FLIPPED = 3
+"""(1 - x / width) width: a quotient, a difference and a product."""
+BOX_MOVED = 1
+"""x - left: a difference."""
+BILINEAR = 8
+"""A sum of four values times two weights each, f and 1 - f: two differences for a weight, two products, three sums, a cast."""
 
 
 def _flipped(call: Call, outputs: Sequence[Array], u: float) -> str | None:
@@ -26,7 +34,7 @@ def _flipped(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     if "segmentation_masks" in given:
         masks = (batch_of(call, given["segmentation_masks"]), batch_of(call, found["segmentation_masks"]))
     for index, (x, y) in enumerate(pairs(call, outputs)):
-        slack = 4 * u * max(1e-30, float(np.max(np.abs(x), initial=0.0)))
+        slack = of_copies(unit_roundoff=u)
         possible = [way for way in ways if np.max(np.abs(np.flip(x, way) - y), initial=0.0) <= slack]
         if not possible:
             return f"image {index} is no {mode} flip of what it was"
@@ -38,7 +46,8 @@ def _flipped(call: Call, outputs: Sequence[Array], u: float) -> str | None:
             ]
             after = found["boxes"].reshape(-1, *boxes.shape)[index]
             wanted = [_flipped_boxes(boxes, way, x.shape[0], x.shape[1]) for way in possible]
-            if not any(np.max(np.abs(each - after)) <= 256 * u * max(x.shape) for each in wanted):
+            slack = of_operations(BOX_FLIPPED, max(*x.shape[:2], np.max(np.abs(boxes))), unit_roundoff=u)
+            if not any(np.max(np.abs(each - after)) <= slack for each in wanted):
                 return f"the boxes {boxes.tolist()} of image {index} become {after.tolist()} instead of {wanted[0].tolist()}"
     return None
 
@@ -69,8 +78,7 @@ def _window(call: Call, outputs: Sequence[Array], u: float) -> str | None:
         for left in range(columns - width + 1):
             if all(
                 y.shape[:2] == (height, width)
-                and np.max(np.abs(x[top : top + height, left : left + width] - y), initial=0.0)
-                <= 4 * u * max(1e-30, float(np.max(np.abs(x), initial=0.0)))
+                and np.max(np.abs(x[top : top + height, left : left + width] - y), initial=0.0) <= of_copies(unit_roundoff=u)
                 for x, y in both
             ):
                 places.append((top, left))
@@ -80,7 +88,8 @@ def _window(call: Call, outputs: Sequence[Array], u: float) -> str | None:
         boxes, after = np.asarray(call.inputs["bounding_boxes"]["boxes"]), parts(call, outputs)["boxes"]
         ends = np.asarray([width, height, width, height])
         wanted = [np.clip(boxes - np.asarray([left, top, left, top]), 0, ends) for top, left in places]
-        if not any(np.max(np.abs(each - np.clip(after, 0, ends))) <= 256 * u * max(rows, columns) for each in wanted):
+        slack = of_operations(BOX_MOVED, max(rows, columns, np.max(np.abs(boxes))), unit_roundoff=u)
+        if not any(np.max(np.abs(each - np.clip(after, 0, ends))) <= slack for each in wanted):
             return f"the boxes {boxes.tolist()} become {after.tolist()} instead of {wanted[0].tolist()}"
     return None
 
@@ -97,12 +106,13 @@ def _within_values(call: Call, outputs: Sequence[Array], u: float) -> str | None
         values = np.append(x.reshape(-1), float(fill or 0.0)) if filled else x.reshape(-1)
         if not values.size:
             continue
-        slack = 64 * u * max(1e-30, float(np.max(np.abs(values))))
+        slack = of_operations(BILINEAR, float(np.max(np.abs(values))), unit_roundoff=u)
         if y.min() < values.min() - slack or y.max() > values.max() + slack:
             return f"values from {y.min():g} to {y.max():g}, and the image had {values.min():g} to {values.max():g}"
         if call.arguments.get("interpolation") == "nearest":
             off = np.min(np.abs(y.reshape(-1, 1) - values[None, :]), axis=1)
-            if np.max(off, initial=0.0) > slack:
+            # A copy, but that the fill value is rounded.
+            if np.max(off, initial=0.0) > of_operations(1, float(np.max(np.abs(values))), unit_roundoff=u):
                 return "a pixel has a value that the image has nowhere"
     return None
 

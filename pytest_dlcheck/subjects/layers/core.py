@@ -17,6 +17,7 @@ from pytest_dlcheck.references.layers import core as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import mapped_inputs, of_array
 from pytest_dlcheck.subjects.spec import Call, Identity, Law, LayerSpec
+from pytest_dlcheck.tolerance_of_laws import of_operations
 
 __all__ = ["SPECS"]
 
@@ -253,7 +254,9 @@ def _within_the_cap(call: Call, outputs: Sequence[Array], unit_roundoff: float) 
     if cap is None or not call.keywords.get("reverse", False):
         return None
     largest = float(np.max(np.abs(outputs[0]), initial=0.0))
-    return f"a logit of {largest}, and the cap is {cap}" if largest > cap * (1 + 2 * unit_roundoff) else None
+    # The cap is rounded and multiplied with a hyperbolic tangent, which is one at most.
+    bound = cap + of_operations(2, cap, unit_roundoff=unit_roundoff)
+    return f"a logit of {largest}, and the cap is {cap}" if largest > bound else None
 
 
 def _affine(d: Draw) -> None:

@@ -25,6 +25,7 @@ from pytest_dlcheck.subjects.images import (
     with_masks,
 )
 from pytest_dlcheck.subjects.spec import Call, Identity, Law, LayerSpec, World
+from pytest_dlcheck.tolerance_of_laws import FROM_UNIT, TO_UNIT, of_interpolation, of_range, pixels_summed
 
 __all__ = ["SPECS"]
 
@@ -94,6 +95,17 @@ def _size_arguments(case: Case) -> tuple[int, int]:
     return case.arguments["height"], case.arguments["width"]
 
 
+def _of_resizing(call: Call, images: Array, unit_roundoff: float) -> float:
+    """How far rounding may take a pixel of a resized image, where a weighted mean has one value."""
+    spatial = images.shape[-2:] if call.channels_first else images.shape[-3:-1]
+    pixels = [
+        pixels_summed(call["interpolation"], source, call[name], antialias=call["antialias"])
+        for source, name in zip(spatial, ("height", "width"), strict=True)
+    ]
+    largest = float(np.max(np.abs(images), initial=0.0))
+    return float(of_interpolation(call["interpolation"], pixels, largest, unit_roundoff=unit_roundoff))
+
+
 def _same_size(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
     """An image of the target's size stays as it is."""
     images = np.asarray(images_of(call.inputs), dtype=np.float64)
@@ -102,7 +114,7 @@ def _same_size(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> st
         return None
     (output,) = [each for each in outputs if each.ndim == images.ndim][:1]
     off = float(np.max(np.abs(output - images), initial=0.0))
-    bound = 64 * unit_roundoff * (float(np.max(np.abs(images), initial=0.0)))
+    bound = _of_resizing(call, images, unit_roundoff)
     return None if off <= bound else f"an image that has the size already is changed, by {off:.3g}"
 
 
@@ -113,7 +125,7 @@ def _constant_stays(call: Call, outputs: Sequence[Array], unit_roundoff: float) 
         return None
     (output,) = [each for each in outputs if each.ndim == images.ndim][:1]
     off = float(np.max(np.abs(output - images.flat[0]), initial=0.0))
-    bound = 64 * unit_roundoff * abs(float(images.flat[0]))
+    bound = _of_resizing(call, images, unit_roundoff)
     return None if off <= bound else f"an image of {images.flat[0]:g} alone is off by {off:.3g}"
 
 
@@ -163,10 +175,14 @@ def _clahe(d: Draw) -> None:
     d.inputs = draw_image(d, data_format, value_range, alone=False, spatial=spatial)
 
 
+STRETCH = TO_UNIT + FROM_UNIT + 2
+"""Levels are mapped to (0, 255) and back: a product more on the one way, a quotient more on the other."""
+
+
 def _in_range(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
     """Images stay in `value_range`."""
     low, high = sorted(call["value_range"])
-    bound = 64 * unit_roundoff * max(abs(low), abs(high), high - low)
+    bound = of_range(low, high, count=STRETCH, unit_roundoff=unit_roundoff)
     output = outputs[0]
     if output.size and not (np.min(output) >= low - bound and np.max(output) <= high + bound):
         return f"values from {np.min(output):g} to {np.max(output):g}, and the range is {low:g} to {high:g}"
@@ -180,7 +196,7 @@ def _levels_keep_their_order(call: Call, outputs: Sequence[Array], unit_roundoff
     images, output = np.asarray(call.inputs, dtype=np.float64), outputs[0]
     axis = 1 if call.channels_first else -1
     low, high = sorted(call["value_range"])
-    bound = 64 * unit_roundoff * max(abs(low), abs(high), high - low)
+    bound = of_range(low, high, count=STRETCH, unit_roundoff=unit_roundoff)
     before = np.moveaxis(images, axis, 1).reshape(images.shape[0] * images.shape[axis], -1)
     after = np.moveaxis(output, axis, 1).reshape(before.shape)
     for levels, found in zip(before, after, strict=True):

@@ -16,6 +16,8 @@ from pytest_dlcheck.references.layers import merging as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import axis_sign, mapped_inputs, of_array
 from pytest_dlcheck.subjects.spec import HALF, Call, Identity, Law, LayerSpec
+from pytest_dlcheck.tolerance import SMALLEST_NORMAL
+from pytest_dlcheck.tolerance_of_laws import of_cosines
 
 __all__ = ["SPECS"]
 
@@ -23,8 +25,6 @@ Array = NDArray[Any]
 
 # Masks of merging layers were put right in Keras 3.4: https://github.com/keras-team/keras/pull/19685.
 MASKS_SINCE = (3, 4)
-
-SMALLEST_NORMAL = 1.2e-38
 
 
 def _merging(most: int = 4, *, masks_matter: bool = False, integers: bool = True) -> Callable[[Draw], None]:
@@ -175,7 +175,9 @@ def _cosines(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str 
     if not call["normalize"]:
         return None
     largest = float(np.max(np.abs(outputs[0]), initial=0.0))
-    return f"a cosine of {largest}" if largest > 1 + 64 * unit_roundoff else None
+    axes = call["axes"]
+    terms = call.inputs[0].shape[axes if isinstance(axes, int) else axes[0]]
+    return f"a cosine of {largest}" if largest > 1 + of_cosines(terms, unit_roundoff=unit_roundoff) else None
 
 
 def _dot_turned_round(case: Case) -> Case | None:

@@ -13,6 +13,7 @@ from pytest_dlcheck.cases.case import Case
 from pytest_dlcheck.references.layers import regularization as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.spec import Call, Law, LayerSpec
+from pytest_dlcheck.tolerance_of_laws import hides_no_noise, of_copies, of_operations
 
 __all__ = ["SPECS"]
 
@@ -21,8 +22,10 @@ Array = NDArray[Any]
 NO_WEIGHTS = {"effect:trainable": "there are no weights to be trained"}
 SOURCE = "https://keras.io/api/layers/regularization_layers/"
 IMPROBABLE = 1e-9
-# Of float16, whose spacing near zero is no multiple of the value.
-TINY = {2.0**-11: 2.0**-24}
+SCALED = 4
+"""x / (1 - rate): the rate is rounded; a difference; a quotient, or a reciprocal and a product."""
+AFFINE = 4
+"""a x + b, or a alpha' + b: a and b, or alpha', are rounded; a product and a sum."""
 # Enough units to tell a rate from its complement.
 MANY = (4, 50)
 
@@ -110,11 +113,19 @@ def _scaled_or_zero(call: Call, outputs: Sequence[Array], u: float) -> str | Non
     if rate == 0:
         return None
     kept = x / (1 - rate) if rate < 1 else np.zeros_like(x)
-    wrong = (y != 0) & ~(np.abs(y - kept) <= 8 * u * np.abs(kept) + TINY.get(u, 1.2e-38))
+    wrong = (y != 0) & ~(np.abs(y - kept) <= of_operations(SCALED, np.abs(kept), unit_roundoff=u))
     if not wrong.any():
         return None
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     return f"{y[index]:g} of {x[index]:g}: neither 0 nor {kept[index]:g}, at {list(index)}"
+
+
+def _alpha_values_and_bound(call: Call, u: float) -> tuple[Array, float, Array]:
+    kept, dropped = references.alpha_dropout_values(call.inputs, _rate(call))
+    # a x is no larger than a x + b and b together, nor a alpha' than a alpha' + b and b.
+    shift = float(references.alpha_dropout_values(np.zeros(1), _rate(call))[0][0])
+    magnitude = np.maximum(np.abs(kept), abs(dropped)) + 2 * abs(shift)
+    return kept, dropped, np.asarray(of_operations(AFFINE, magnitude, unit_roundoff=u))
 
 
 def _alpha_values(call: Call, outputs: Sequence[Array], u: float) -> str | None:
@@ -122,8 +133,7 @@ def _alpha_values(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     x, (y,) = call.inputs, outputs
     if _rate(call) == 0:
         return None
-    kept, dropped = references.alpha_dropout_values(x, _rate(call))
-    bound = 32 * u * (np.abs(kept) + abs(dropped) + 1)
+    kept, dropped, bound = _alpha_values_and_bound(call, u)
     wrong = ~((np.abs(y - kept) <= bound) | (np.abs(y - dropped) <= bound))
     if not wrong.any():
         return None
@@ -137,12 +147,12 @@ Fate = tuple[Array, Array]
 def _dropped(call: Call, y: Array, u: float) -> Fate:
     """Which values were dropped, and of which one can tell."""
     x = call.inputs
-    return y == 0, np.abs(x) > max(1e-30, 4 * TINY.get(u, 0.0))
+    return y == 0, np.abs(x) > 2 * of_copies(unit_roundoff=u)  # what is kept only grows, and cannot vanish
 
 
 def _alpha_dropped(call: Call, y: Array, u: float) -> Fate:
-    kept, dropped = references.alpha_dropout_values(call.inputs, _rate(call))
-    apart = np.abs(kept - dropped) > 128 * u * (np.abs(kept) + abs(dropped) + 1)
+    kept, dropped, bound = _alpha_values_and_bound(call, u)
+    apart = np.abs(kept - dropped) > 2 * bound
     return np.abs(y - dropped) < np.abs(y - kept), apart
 
 
@@ -205,8 +215,9 @@ def _multiplied_by_noise(call: Call, outputs: Sequence[Array], u: float) -> str 
     x, rate = call.inputs, _rate(call)
     if rate == 0:
         return None
-    known = np.abs(x) > max(1e-30, 1e4 * TINY.get(u, 0.0))
     deviation = np.sqrt(rate / (1 - rate))
+    # The factor is rounded, and multiplied.
+    known = hides_no_noise(of_operations(2, np.abs(x), unit_roundoff=u), np.abs(x) * deviation)
     if not np.all(np.isfinite(outputs[0])):
         return "not finite"
     return _normal("factors", (outputs[0][known] / x[known] - 1) / deviation)
@@ -219,7 +230,7 @@ def _added_noise(call: Call, outputs: Sequence[Array], u: float) -> str | None:
         return None
     if not np.all(np.isfinite(outputs[0])):
         return "not finite"
-    known = np.abs(x) * u < deviation / 32  # else rounding hides the noise
+    known = hides_no_noise(of_operations(1, np.abs(x), unit_roundoff=u), deviation)
     return _normal("summands", (outputs[0] - x)[known] / deviation)
 
 

@@ -16,6 +16,7 @@ from pytest_dlcheck.references.layers import reshaping as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import compute_dtype, mapped_inputs, of_array, other_format, other_format_outputs
 from pytest_dlcheck.subjects.spec import Call, Identity, Law, LayerSpec, World
+from pytest_dlcheck.tolerance_of_laws import of_interpolation, pixels_summed
 
 __all__ = ["SPECS"]
 
@@ -264,6 +265,16 @@ def _is_moved(reference: Callable[[Call], Array]) -> Callable[[Call, Sequence[Ar
     return check
 
 
+def _of_resizing(call: Call, x: Array, unit_roundoff: float) -> float:
+    """How far rounding may take a pixel beyond those that it is a weighted mean of."""
+    interpolation = call.arguments.get("interpolation", "nearest")
+    spatial = x.shape[2:] if call.channels_first else x.shape[1:-1]
+    # The image gets larger: no kernel is stretched.
+    pixels = [pixels_summed(interpolation, size, size, antialias=False) for size in spatial]
+    largest = float(np.max(np.abs(x), initial=0.0))
+    return float(of_interpolation(interpolation, pixels, largest, unit_roundoff=unit_roundoff))
+
+
 def _constant_stays(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
     """An image of one value stays so: weights add up to 1."""
     x = np.asarray(call.inputs)
@@ -271,7 +282,7 @@ def _constant_stays(call: Call, outputs: Sequence[Array], unit_roundoff: float) 
         return None
     value = float(x.reshape(-1)[0])
     off = float(np.max(np.abs(outputs[0] - value), initial=0.0))
-    return f"{off:g} off the constant {value:g}" if off > 64 * unit_roundoff * abs(value) else None
+    return f"{off:g} off the constant {value:g}" if off > _of_resizing(call, x, unit_roundoff) else None
 
 
 def _stays_between(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
@@ -279,7 +290,7 @@ def _stays_between(call: Call, outputs: Sequence[Array], unit_roundoff: float) -
     if call.arguments.get("interpolation", "nearest") not in {"nearest", "bilinear"}:
         return None
     x = np.asarray(call.inputs, dtype=np.float64)
-    slack = 16 * unit_roundoff * float(np.max(np.abs(x), initial=0.0))
+    slack = _of_resizing(call, x, unit_roundoff)
     low, high = float(np.min(x)) - slack, float(np.max(x)) + slack
     wrong = (outputs[0] < low) | (outputs[0] > high)
     return f"{outputs[0][wrong][0]} is outside [{low}, {high}]" if wrong.any() else None

@@ -13,6 +13,7 @@ from pytest_dlcheck.references.layers import spectrogram as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import other_format
 from pytest_dlcheck.subjects.spec import HALF, Call, Identity, Law, LayerSpec, World
+from pytest_dlcheck.tolerance_of_laws import ELEMENTARY, of_operations, of_transform
 
 __all__ = ["SPECS"]
 
@@ -49,7 +50,8 @@ def _decibels(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str
     if not call["power_to_db"]:
         return None if found.min(initial=0.0) >= 0 else f"a power of {found.min()}"
     span = float(found.max() - found.min())
-    bound = 8 * unit_roundoff * float(np.abs(found).max() + call["top_db"])
+    # top_db is rounded, and subtracted from the largest; both ends of the span may be cast.
+    bound = float(of_operations(4, np.abs(found).max() + call["top_db"], unit_roundoff=unit_roundoff))
     return None if span <= call["top_db"] + bound else f"{span} decibels apart, and top_db is {call['top_db']}"
 
 
@@ -90,12 +92,14 @@ def _phase(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | 
     )
     if outputs[0].shape != given.shape:
         return f"shape {outputs[0].shape} instead of {given.shape}"
-    if not (np.abs(outputs[0]) <= np.pi * (1 + 4 * unit_roundoff)).all():
+    half_turn = float(of_operations(ELEMENTARY, np.pi, unit_roundoff=unit_roundoff))
+    if not (np.abs(outputs[0]) <= np.pi + half_turn).all():
         return "an angle is more than half a turn"
-    # Each of the frame's products rounds, and the largest sum stands for all.
-    largest = float(np.max(np.abs(np.asarray(call.inputs)), initial=0.0)) * call["frame_length"]
+    # An error of the real and of the imaginary part turns the angle; the magnitude here is the right one.
+    sums = references.arranged(references.weighed(call), channels_first=call.channels_first, image=call["expand_dims"])
     off = np.abs(angle * np.exp(1j * outputs[0]) - given)
-    bound = 16 * unit_roundoff * (largest + np.abs(given)) + 1e-30
+    parts = of_transform(call["frame_length"], sums, unit_roundoff=unit_roundoff)
+    bound = 2 * np.sqrt(2) * parts + half_turn * np.abs(given)
     return None if (off <= bound).all() else f"off by {float((off / bound).max()):.3g} times the rounding"
 
 
