@@ -203,6 +203,27 @@ class TestVerdicts:
         assert (relu.verdict, "[1]" in relu.message, "2 entries" in relu.message) == (KINK, True, True)
         assert verdict_of(Scalar(lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.1), x).verdict == WRONG
 
+    def test_corners_at_every_entry_leave_a_weak_check(self) -> None:
+        row = verdict_of(Scalar(lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.0), np.zeros(3))
+        assert (row.verdict, "no entry" in row.message) == (WEAK, True)
+
+    @pytest.mark.parametrize(("factor", "expected"), [(1.0, KINK), (1.2, WRONG), (0.0, WRONG)])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_corners_within_the_steps_of_float32_are_left_out(self, seed: int, factor: float, expected: str) -> None:
+        def clipped(x: Array) -> Array:
+            return np.clip(x.astype(np.float32) * np.float32(1.7), 0, 1).astype(float)
+
+        x = np.random.default_rng(seed).uniform(0.05, 0.5, 40)
+        x[:4] = (1 + np.array([-4e-3, 2e-3, 5e-3, 1e-3])) / 1.7
+        row = verdict_of(Scalar(clipped, lambda x: factor * np.where(1.7 * x < 1, 1.7, 0)), x, seed=seed)
+        assert row.verdict == expected
+        if expected == KINK:
+            assert "near [" in row.message
+
+    def test_a_function_that_is_rough_everywhere_is_no_kink(self) -> None:
+        steep = Scalar(lambda x: np.sin(3e5 * x), lambda x: 2e5 * np.cos(3e5 * x))
+        assert verdict_of(steep, self.X).verdict in (NOISE, WRONG)
+
     def test_a_gradient_outside_both_sides_of_a_corner_is_wrong(self) -> None:
         row = verdict_of(Scalar(np.abs, lambda x: np.where(x == 0, 3.0, np.sign(x))), np.array([-1.0, 0.0, 2.0]))
         assert row.verdict == WRONG

@@ -43,8 +43,18 @@ class Kinks:
         return shown + (f" and {more} more" if more > 0 else "") + ("" if self.complete else " and maybe others")
 
 
-def find_kinks(line: Callable[[Array], Line], among: Array, size: float, rng: np.random.Generator) -> Kinks:
-    """The entries among some along which there is a corner at the point itself.
+def _cornered(line: Line) -> bool:
+    return jump(line) is not None
+
+
+def find_kinks(
+    line: Callable[[Array], Line],
+    among: Array,
+    size: float,
+    rng: np.random.Generator,
+    shows: Callable[[Line], bool] = _cornered,
+) -> Kinks:
+    """The entries among some along which there is a corner, by default one at the point itself.
 
     A set of entries is moved together; only where a corner shows is it halved, so that few corners among many entries take
     few evaluations.
@@ -54,6 +64,7 @@ def find_kinks(line: Callable[[Array], Line], among: Array, size: float, rng: np
         among: true for the entries to look at.
         size: how far an entry is moved, in units of which steps are taken.
         rng: draws by how much each is moved: corners that cancel must not do so twice.
+        shows: whether a line has a corner.
     """
     found: list[tuple[int, ...]] = []
     lines = 0
@@ -68,7 +79,7 @@ def find_kinks(line: Callable[[Array], Line], among: Array, size: float, rng: np
         direction = np.zeros(among.shape)
         weights = size * rng.uniform(0.5, 1.5, len(places)) * rng.choice((-1.0, 1.0), len(places))
         direction[tuple(places.T)] = weights
-        if jump(line(direction)) is None:
+        if not shows(line(direction)):
             continue
         if len(places) == 1:
             found.append(tuple(int(each) for each in places[0]))

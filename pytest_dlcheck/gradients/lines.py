@@ -20,6 +20,7 @@ __all__ = [
     "jump",
     "projected",
     "refined",
+    "rough",
     "taylor_order",
 ]
 
@@ -27,6 +28,10 @@ __all__ = [
 LARGEST_STEP = 0.1
 SHRINK = 6.0
 LEVELS = 9
+
+# Points on each side among which corners nearby show, and the space between them in best steps: together they reach further
+# than two entries come towards each other within the steps of `refined`.
+NEARBY, SPACING = 4, 4
 
 
 def projected(vs: Sequence[Array], outputs: Sequence[Array]) -> tuple[float, float]:
@@ -46,6 +51,8 @@ class Line:
         vs: v, one array per output.
         unit_roundoff: of the dtype that f computes in.
         magnitude: of what <v, f> adds up, at least: of a gradient that cancels, what it is made of.
+        moving: for each output, which of its entries depend on the argument; all by default. The others' rounding is the same
+            at every point, and changes no difference.
     """
 
     def __init__(
@@ -58,8 +65,9 @@ class Line:
         vs: Sequence[Array],
         unit_roundoff: float,
         magnitude: float = 0.0,
+        moving: Sequence[Array] | None = None,
     ) -> None:
-        self._value, self._point, self._index = value, point, index
+        self._value, self._point, self._index, self._moving = value, point, index, moving
         self._direction, self._vs = direction, vs
         self.unit_roundoff = unit_roundoff
         self._seen: dict[float, float] = {}
@@ -69,7 +77,10 @@ class Line:
         if t not in self._seen:
             moved = list(self._point)
             moved[self._index] = moved[self._index] + t * self._direction
-            total, magnitude = projected(self._vs, self._value(moved))
+            outputs = self._value(moved)
+            if self._moving is not None:
+                outputs = [np.where(each, output, 0.0) for each, output in zip(self._moving, outputs, strict=True)]
+            total, magnitude = projected(self._vs, outputs)
             self._seen[t] = total
             self.magnitude = max(self.magnitude, magnitude) if math.isfinite(magnitude) else self.magnitude
         return self._seen[t]
@@ -176,6 +187,19 @@ def jump(line: Line) -> Jump | None:
     if gap <= 4 * line.noise(small) or gap < earlier / 8:
         return None
     return Jump(left, right, unbounded=gap > 4 * earlier and math.isfinite(earlier) and earlier > 0)
+
+
+def rough(line: Line) -> bool:
+    """Whether there is a corner or a step of the function as near as the steps of differences reach.
+
+    Third differences tell: of a smooth function they are h^3 g''', which its rounding hides, and a corner of slope s leaves s h
+    in them.
+    """
+    spacing = SPACING * best_step(line.unit_roundoff)
+    values = [line(count * spacing) for count in range(-NEARBY, NEARBY + 1)]
+    if not np.isfinite(values).all():
+        return True
+    return float(np.max(np.abs(np.diff(values, 3)))) > spacing * line.noise(spacing)
 
 
 def taylor_order(line: Line, slope: float) -> float:

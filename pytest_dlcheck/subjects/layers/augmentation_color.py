@@ -193,10 +193,7 @@ SPECS: tuple[LayerSpec, ...] = (
         policies=POLICIES,
         laws=(*LABELLED, laws.SCALED_ABOUT_THE_MEAN),
         random=_random_unless(("factor", None, (0.0,))),
-        exempt={
-            **FACTOR_RANGE,
-            "gradient": "it computes in float32 and clips: steps wide enough to see past rounding cross the clip",
-        },
+        exempt=FACTOR_RANGE,
     ),
     LayerSpec(
         "RandomSaturation",

@@ -141,7 +141,6 @@ SPECS = (
         _stft_spectrogram,
         references.stft_spectrogram,
         f"{PAGES}/stft_spectrogram/",
-        exempt={"gradient": "in log mode weak powers are clipped, and steps of differences cross the clip"},
         laws=(Law("angle_is_the_phase", _phase),),
         unsupported=_unsupported,
         identities=(Identity("channels_first_is_channels_last_transposed", _channels_last, _channels_last_outputs),),
