@@ -29,7 +29,7 @@ from pytest_dlcheck.subjects.layers import SPECS
 from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "pytest_dlcheck" / "known_issues" / "cases"
-DRAWN = 4000
+DRAWN = 40_000
 LOOKED_AT = 12
 SHRINK_S = 6.0
 LOOK_S = 40.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import json
 import re
 import time
@@ -93,8 +94,9 @@ class Register:
         if isinstance(kind, str):
             return NOT_HERE, kind
         world = World.of(self.backend.name, self.keras, kind, self.device)
+        open_ended = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(kind).parameters.values())
         gone = [argument for argument in case.arguments if not world.takes(argument)]
-        if gone:
+        if gone and not open_ended:
             return NOT_HERE, f"{case.name} takes no {', '.join(gone)}"
         with self.backend.quick(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
