@@ -95,8 +95,8 @@ def test_laws() -> None:
     assert one_of(Call({}, {}, [X, Y]), [np.array([[5.0, 2.0]])], U) is None
     assert one_of(Call({}, {}, [X, Y]), [np.array([[5.0, 2.5]])], U) is not None
     cosines = law("Dot", "cosines")
-    assert cosines(Call({"normalize": True}, {}, [X, Y]), [np.array([[1.0]])], U) is None
-    assert cosines(Call({"normalize": True}, {}, [X, Y]), [np.array([[1.01]])], U) is not None
+    assert cosines(Call({"normalize": True, "axes": -1}, {}, [X, Y]), [np.array([[1.0]])], U) is None
+    assert cosines(Call({"normalize": True, "axes": -1}, {}, [X, Y]), [np.array([[1.01]])], U) is not None
     assert cosines(Call({"normalize": False}, {}, [X, Y]), [np.array([[9.0]])], U) is None
 
 

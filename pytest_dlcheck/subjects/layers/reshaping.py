@@ -15,8 +15,8 @@ from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.references.layers import reshaping as references
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import compute_dtype, mapped_inputs, of_array, other_format, other_format_outputs
+from pytest_dlcheck.subjects.layers.reshaping_laws import constant_stays, is_moved, stays_between
 from pytest_dlcheck.subjects.spec import Call, Identity, Law, LayerSpec, World
-from pytest_dlcheck.tolerance_of_laws import of_interpolation, pixels_summed
 
 __all__ = ["SPECS"]
 
@@ -247,57 +247,8 @@ def _sizes_named(case: Case) -> Case | None:
     return case.with_arguments(target_shape=type(target)(size // rest if each == -1 else each for each in target))
 
 
-# Laws.
-
-
-def _is_moved(reference: Callable[[Call], Array]) -> Callable[[Call, Sequence[Array], float], str | None]:
-    """Bit for bit: nothing is computed."""
-
-    def check(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
-        if call.arguments.get("interpolation", "nearest") != "nearest":
-            return None
-        expected = reference(call)
-        if outputs[0].shape != expected.shape:
-            return f"shape {outputs[0].shape} instead of {expected.shape}"
-        wrong = outputs[0] != expected
-        return f"{int(wrong.sum())} of {wrong.size} values differ" if wrong.any() else None
-
-    return check
-
-
-def _of_resizing(call: Call, x: Array, unit_roundoff: float) -> float:
-    """How far rounding may take a pixel beyond those that it is a weighted mean of."""
-    interpolation = call.arguments.get("interpolation", "nearest")
-    spatial = x.shape[2:] if call.channels_first else x.shape[1:-1]
-    # The image gets larger: no kernel is stretched.
-    pixels = [pixels_summed(interpolation, size, size, antialias=False) for size in spatial]
-    largest = float(np.max(np.abs(x), initial=0.0))
-    return float(of_interpolation(interpolation, pixels, largest, unit_roundoff=unit_roundoff))
-
-
-def _constant_stays(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
-    """An image of one value stays so: weights add up to 1."""
-    x = np.asarray(call.inputs)
-    if not x.size or np.any(x != x.reshape(-1)[0]):
-        return None
-    value = float(x.reshape(-1)[0])
-    off = float(np.max(np.abs(outputs[0] - value), initial=0.0))
-    return f"{off:g} off the constant {value:g}" if off > _of_resizing(call, x, unit_roundoff) else None
-
-
-def _stays_between(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
-    """Bilinear weights are not negative."""
-    if call.arguments.get("interpolation", "nearest") not in {"nearest", "bilinear"}:
-        return None
-    x = np.asarray(call.inputs, dtype=np.float64)
-    slack = _of_resizing(call, x, unit_roundoff)
-    low, high = float(np.min(x)) - slack, float(np.max(x)) + slack
-    wrong = (outputs[0] < low) | (outputs[0] > high)
-    return f"{outputs[0][wrong][0]} is outside [{low}, {high}]" if wrong.any() else None
-
-
 def _moves(reference: Callable[[Call], Array]) -> tuple[Law, ...]:
-    return (Law("moves_values_exactly", _is_moved(reference), None),)
+    return (Law("moves_values_exactly", is_moved(reference), None),)
 
 
 PAGES = "https://keras.io/api/layers/reshaping_layers"
@@ -381,8 +332,8 @@ SPECS = (
         f"{PAGES}/up_sampling2d/",
         laws=(
             *_moves(references.up_sampling),
-            Law("constant_stays", _constant_stays, None),
-            Law("stays_between", _stays_between, None),
+            Law("constant_stays", constant_stays, None),
+            Law("stays_between", stays_between, None),
         ),
         identities=(FORMATS, Identity("mirrored", _mirrored, _mirrored_outputs)),
         unsupported=_lanczos,
