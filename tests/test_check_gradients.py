@@ -216,6 +216,24 @@ def test_nan_at_special_values_fails(backend, monkeypatch):
     assert findings(backend, monkeypatch, trap)["finite_gradient"].verdict == "fail"
 
 
+def test_a_layer_is_checked_in_float64_if_it_runs_in_it_documented_or_not(backend, monkeypatch):
+    found = findings(backend, monkeypatch, policies=("float32",))
+    assert (found["gradient"].verdict, found["second_order"].verdict) == ("pass", "weak")
+
+    def narrow(self, inputs):
+        if self.compute_dtype == "float64":
+            raise TypeError("float32 alone")
+        return 2 * inputs
+
+    found = findings(backend, monkeypatch, narrow, policies=("float32",))
+    assert (found["gradient"].verdict, found["second_order"].verdict) == ("pass", "unsupported")
+
+
+def test_a_point_where_the_value_is_not_finite_says_nothing_of_gradients(backend, monkeypatch):
+    found = findings(backend, monkeypatch, lambda self, inputs: inputs + float("nan"))["gradient"]
+    assert found.verdict == "unsupported" and "not finite" in found.message
+
+
 def test_a_layer_that_cannot_be_called_is_said_to_be_unsupported(backend, monkeypatch):
     def refuse(self, inputs):
         raise ValueError("not today")
@@ -229,7 +247,7 @@ def test_layers(pytester: pytest.Pytester, needs: Needs) -> None:
     needs("torch", "keras")
     pytester.makepyfile(test_layers_=LAYERS)
     result = pytester.runpytest_subprocess("--dl-backend", "torch", "-q", "-p", "no:cacheprovider", "-p", "no:warnings")
-    result.assert_outcomes(passed=6)
+    result.assert_outcomes(passed=8)
 
 
 def test_a_stored_case_is_looked_at_again(pytester: pytest.Pytester, needs: Needs) -> None:

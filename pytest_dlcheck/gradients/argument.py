@@ -173,8 +173,8 @@ class Argument:
         for move in (along, -along):
             moved = list(place.point)
             moved[self.index] = moved[self.index] + move
-            for number, (one, other) in enumerate(zip(place.program.value(moved), place.outputs, strict=True)):
-                moving[number] |= ~((one == other) | (np.isnan(one) & np.isnan(other)))
+            values = zip(place.program.value(moved), place.outputs, strict=True)
+            moving = [mask | ~((one == other) | np.isnan(one)) for mask, (one, other) in zip(moving, values, strict=True)]
         return moving
 
     def _along(self, look: Look) -> tuple[str, str, float, float]:

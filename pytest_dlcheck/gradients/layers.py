@@ -173,8 +173,10 @@ class LayerGradients:
                 target = self._target(runner, training)
             except Exception as error:  # noqa: BLE001 - whether a layer takes what it should is the matter of suites/layers
                 if case.policy == "float64" and "float64" not in self.spec.policies:
-                    return self._rows(case.replace(policy="float32"), training)
-                return [Row("all", "numeric", modes[0], UNSUPPORTED, f"it cannot be called: {_told(error)}")]
+                    # Without a policy of its own it would take that of the check, float64.
+                    narrow = case.replace(policy="float32", settings={**case.settings, "floatx": "float32"})
+                    return self._rows(narrow, training)
+                return [Row("all", "numeric", modes[0], UNSUPPORTED, f"it cannot be called here: {_told(error)}")]
             if not target.point:
                 said = self.spec.not_differentiable or "it has no floating input and no weight here"
                 return [Row("all", "numeric", modes[0], NOT_DIFFERENTIABLE, said)]
@@ -197,7 +199,9 @@ class LayerGradients:
             dtype="float64" if runner.compute_dtype == "float64" else "float32",
         )
         if target.point:
-            target.function([self.autodiff.put(x) for x in target.point])
+            outputs = target.function([self.autodiff.put(x) for x in target.point])
+            if not all(np.isfinite(self.backend.to_numpy(each)).all() for each in outputs):
+                raise FloatingPointError("its own value is not finite at this point")
         return target
 
     def _claimed(self, target: Differentiable, mode: str) -> Row:

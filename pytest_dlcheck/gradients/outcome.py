@@ -40,7 +40,7 @@ WORDS = {
     NOISE: "the function is rounded too coarsely at this point to tell",
     NONDETERMINISTIC: "two evaluations at one point differ",
     NOT_DIFFERENTIABLE: "has no gradient, as it is documented",
-    WEAK: "identically zero on both sides, which says little",
+    WEAK: "identically zero on both sides, or nothing but corners, which says little",
     UNSUPPORTED: "the framework cannot compute this derivative of it",
 }
 """Each verdict in words."""

@@ -17,11 +17,12 @@ from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import Autodiff, FrameworkProgram
 from pytest_dlcheck.gradients.check import DIRECTIONS, GradientCheck, apart
 from pytest_dlcheck.gradients.functions import Differentiable, of_call, of_layer, widened
+from pytest_dlcheck.gradients.lines import projected
 from pytest_dlcheck.gradients.outcome import BAD, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import Array, NoDerivative, Program, zeros_for_none
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.seeds import derive
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, of_adjoint
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, of_adjoint, of_sum
 
 __all__ = ["check_gradients", "gradient_rows"]
 
@@ -190,10 +191,16 @@ def _same(program: Program, first: GradientCheck, mode: str, point: Sequence[Arr
         return _not_in(mode, error)
     expected = [*first.outputs, *zeros_for_none(look.gradient, point)]
     names = [*(f"output {number}" for number in range(len(first.outputs))), *first.program.names]
-    worst, allowed = 0.0, of_adjoint(1.0, unit_roundoff=first.unit_roundoff)
-    for name, one, other in zip(names, found, expected, strict=True):
-        gap = apart(one, other) / (largest(other) or 1.0)
+    # A gradient is made of quantities of the size of the outputs over that of the argument, whatever cancels.
+    made_of = [*(0.0 for _ in first.outputs), *(projected(look.vs, first.outputs)[1] / size for size in first.sizes)]
+    worst = (0.0, of_adjoint(1.0, unit_roundoff=first.unit_roundoff))
+    for name, one, other, magnitude in zip(names, found, expected, made_of, strict=True):
+        size = largest(other)
+        allowed = of_adjoint(size, unit_roundoff=first.unit_roundoff)
+        allowed += float(of_sum(magnitude, unit_roundoff=first.unit_roundoff))
+        gap = apart(one, other)
+        shares = gap / (size or 1.0), allowed / (size or 1.0)
         if gap > allowed:
-            return Row(name, "modes", mode, WRONG, f"{mode} differs from {first.mode}", error=gap, tolerance=allowed)
-        worst = max(worst, gap)
-    return Row("all", "modes", mode, OK, f"as in {first.mode}", error=worst, tolerance=allowed)
+            return Row(name, "modes", mode, WRONG, f"{mode} differs from {first.mode}", *shares)
+        worst = max(worst, shares)
+    return Row("all", "modes", mode, OK, f"as in {first.mode}", *worst)
