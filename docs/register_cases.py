@@ -30,7 +30,7 @@ from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "pytest_dlcheck" / "known_issues" / "cases"
 DRAWN = 40_000
-LOOKED_AT = 12
+LOOKED_AT = 40
 SHRINK_S = 6.0
 LOOK_S = 40.0
 GRADIENTS = frozenset(PROPERTY_OF.values())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pytest_dlcheck.cases.case import Build, Case, Name, Tensor, tensors
 from pytest_dlcheck.cases.values import make
 
@@ -37,6 +39,7 @@ def names_of(case: Case) -> dict[str, Any]:
         "shapes": tuple(tensor.shape for tensor in flat),
         "dtypes": tuple(tensor.dtype for tensor in flat),
         "values": tuple(tensor.values for tensor in flat),
+        "offset": _offset(flat[0], case.compute_dtype, channels_last) if flat else 0.0,
         "planted": tuple(value for tensor in flat for _, value in tensor.planted),
         "keys": tuple(sorted(case.inputs)) if isinstance(case.inputs, Mapping) else (),
         # Of texts, whether they are plain ones.
@@ -47,6 +50,26 @@ def names_of(case: Case) -> dict[str, Any]:
         # Whether a mask leaves nothing of some sample.
         "none_kept": any(not make(mask).reshape(mask.shape[0], -1).any(axis=1).all() for mask in masks if all(mask.shape)),
     }
+
+
+def _offset(tensor: Tensor, dtype: str, channels_last: bool) -> float:
+    """How far from zero the input lies, in units of its spread: the largest |mean| / std of a sample, a channel of a sample, or
+    a channel of all samples."""
+    if tensor.dtype != "float" or len(tensor.shape) < 2 or not all(tensor.shape):
+        return 0.0
+    array = np.asarray(make(tensor, dtype), dtype=np.float64)
+    array = array if channels_last else np.moveaxis(array, 1, -1)
+    samples, channels = array.shape[0], array.shape[-1]
+    found = 0.0
+    for rows in (
+        array.reshape(samples, -1),
+        np.moveaxis(array, -1, 1).reshape(samples * channels, -1),
+        array.reshape(-1, channels).T,
+    ):
+        spread = np.std(rows, axis=1)
+        ratios = np.abs(np.mean(rows, axis=1))[spread > 0] / spread[spread > 0]
+        found = max(found, float(np.max(ratios, initial=0.0)))
+    return found
 
 
 def _anywhere(case: Case) -> dict[str, Any]:
