@@ -30,9 +30,9 @@ from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "pytest_dlcheck" / "known_issues" / "cases"
 DRAWN = 40_000
-LOOKED_AT = 40
+LOOKED_AT = 200
 SHRINK_S = 6.0
-LOOK_S = 40.0
+LOOK_S = 60.0
 GRADIENTS = frozenset(PROPERTY_OF.values())
 
 

@@ -28,7 +28,7 @@ FAILS, HOLDS, NOT_HERE, BROKEN = "fails", "holds", "not here", "broken"
 
 # An argument, a class or a function that an older version has not got yet, or a newer one no longer.
 _LACKS = re.compile(
-    r"unexpected keyword|[Uu]nrecognized keyword|has no attribute|missing \d+ required|takes (from )?\d+ .*positional"
+    r"unexpected keyword|[Uu]nrecognized keyword|module \S+ has no attribute|missing \d+ required|takes (from )?\d+ .*positional"
 )
 
 SCHEMA = "dlcheck-register/1"
