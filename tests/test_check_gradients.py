@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_dlcheck.cases.case import Case, Tensor, dumps
+from pytest_dlcheck.gradients.layers import smooth
 
 Needs = Callable[..., None]
 
@@ -262,3 +263,15 @@ def test_a_stored_case_is_looked_at_again(pytester: pytest.Pytester, needs: Need
     assert "gradients of keras.layers.Rescaling in training on torch" in text
     assert text.count("numeric") == 2
     assert "wrong" not in text
+
+
+def test_a_point_at_which_layers_are_smooth() -> None:
+    written, whole = (
+        Tensor((4,), literal=[0.0, 2.0, 1.0, 4.0]),
+        Tensor((3,), values="integers", low=2, high=9, planted=((0, 9),)),
+    )
+    steps = Tensor((2,), "int32", "integers", high=5)
+    moved, uniform, same = smooth(Case("keras.layers.Masking", {}, [written, whole, steps])).inputs
+    assert all(old < new < old + 0.3 for old, new in zip(written.literal, moved.literal, strict=True))
+    assert (uniform.values, uniform.low, uniform.high, uniform.planted) == ("uniform", 2, 9, ())
+    assert same == steps

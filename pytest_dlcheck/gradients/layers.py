@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 import traceback
 import warnings
@@ -21,6 +22,7 @@ from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of
 from pytest_dlcheck.gradients.functions import Differentiable, of_layer
+from pytest_dlcheck.gradients.jacobian import size_of
 from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
@@ -36,6 +38,9 @@ __all__ = ["EFFORTS", "PROPERTY_OF", "VERDICT_OF", "GradientEffort", "LayerGradi
 
 # Values at corners, at the edge of a dtype, or all alike: there a gradient is not what differences show.
 SMOOTHED = frozenset({"zeros", "ones", "small_integers", "large", "huge", "tiny", "offset", "sparse", "distinct"})
+
+# By how much values that were written out are moved, in units of their size: further than a step, and not past each other.
+MOVED = (1 / 64, 1 / 16)
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,20 @@ EFFORTS: Mapping[str, GradientEffort] = MappingProxyType(
 
 
 def smooth(case: Case) -> Case:
-    """The same case at a point where most functions are smooth: normal values where the case had special ones, and any
-    within the bounds where it had whole ones."""
+    """The same case at a point where most functions are smooth: normal values where the case had special ones, any within
+    the bounds where it had whole ones, and those that it wrote out moved by a little."""
 
     def one(tensor: Tensor) -> Tensor:
-        if tensor.dtype != "float" or tensor.literal is not None:
+        if tensor.dtype != "float":
             return tensor
-        values = "normal" if tensor.values in SMOOTHED else "uniform" if tensor.values == "integers" else tensor.values
-        return Tensor(tensor.shape, tensor.dtype, values, tensor.seed, tensor.low, tensor.high)
+        if tensor.literal is not None:
+            # What was chosen has a meaning, as corners of boxes have, and often lies where that changes: at an edge.
+            values = np.asarray(tensor.literal, dtype=np.float64)
+            least, most = MOVED
+            shift = np.random.default_rng(tensor.seed).uniform(least, most, values.shape) * size_of(values)
+            return dataclasses.replace(tensor, literal=(values + shift).tolist())
+        kind = "normal" if tensor.values in SMOOTHED else "uniform" if tensor.values == "integers" else tensor.values
+        return Tensor(tensor.shape, tensor.dtype, kind, tensor.seed, tensor.low, tensor.high)
 
     return case.replace(inputs=map_tensors(one, case.inputs))
 
