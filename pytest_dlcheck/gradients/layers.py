@@ -194,8 +194,13 @@ class LayerGradients:
             if self.spec.not_differentiable:
                 return [self._claimed(target, modes[0])]
             seed = derive(self.seed, "directions")
-            rows = gradient_rows(target, self.autodiff, modes=modes, seed=seed, directions=self.effort.directions)
-            return [*rows, *self._finite(case, runner, training, modes[0])]
+            directions = self.effort.directions
+            rows = gradient_rows(target, self.autodiff, modes=modes, seed=seed, directions=directions)
+            if "eager" not in modes and all(row.check == "modes" for row in rows):  # it cannot be compiled
+                rows += gradient_rows(target, self.autodiff, modes=("eager",), seed=seed, directions=directions)
+            # In the mode in which it could be looked at.
+            mode = next((row.mode for row in rows if row.check == "numeric"), None)
+            return rows if mode is None else [*rows, *self._finite(case, runner, training, mode)]
 
     def _target(self, runner: LayerRunner, training: bool) -> Differentiable:
         layer = runner.layer
