@@ -115,10 +115,12 @@ def test_wide_floats_are_set_back_whatever_happens(backend):
     result_type = backend.keras.backend.result_type
     with pytest.raises(ZeroDivisionError), wide_floats(backend):
         assert result_type("float64", "float32") == "float64"
+        assert backend.keras.layers.Rescaling(2.0).dtype_policy.name == "float64"
         assert backend.keras.backend.standardize_dtype(backend.put(np.ones(2)).dtype) == "float64"
         1 / 0
     assert narrow()
     assert backend.keras.config.floatx() == "float32"
+    assert backend.keras.layers.Rescaling(2.0).dtype_policy.name == "float32"
     assert result_type("float64", "float32") == ("float64" if backend.name == "tensorflow" else "float32")
     if backend.name == "jax":
         assert str(backend.put(np.ones(2)).dtype) == "float32"
@@ -224,7 +226,7 @@ def test_a_layer_is_checked_in_float64_if_it_runs_in_it_documented_or_not(backen
     def narrow(self, inputs):
         if self.compute_dtype == "float64":
             raise TypeError("float32 alone")
-        return 2 * inputs
+        return 2 * backend.keras.ops.cast(inputs, "float32")
 
     found = findings(backend, monkeypatch, narrow, policies=("float32",))
     assert (found["gradient"].verdict, found["second_order"].verdict) == ("pass", "unsupported")

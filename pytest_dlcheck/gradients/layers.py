@@ -185,8 +185,8 @@ class LayerGradients:
             except Exception as error:  # noqa: BLE001 - whether a layer takes what it should is the matter of suites/layers
                 if case.policy == "float64" and "float64" not in self.spec.policies:
                     # Without a policy of its own it would take that of the check, float64.
-                    narrow = case.replace(policy="float32", settings={**case.settings, "floatx": "float32"})
-                    return self._rows(narrow, training)
+                    settings = {**case.settings, "floatx": "float32", "dtype_policy": "float32"}
+                    return self._rows(case.replace(policy="float32", settings=settings), training)
                 return [Row("all", "numeric", modes[0], UNSUPPORTED, f"it cannot be called here: {_told(error)}")]
             if not target.point:
                 said = self.spec.not_differentiable or "it has no floating input and no weight here"
