@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_dlcheck.cases.case import Case, Tensor, dumps
+from pytest_dlcheck.gradients.layers import smooth
 
 Needs = Callable[..., None]
 
@@ -114,10 +115,12 @@ def test_wide_floats_are_set_back_whatever_happens(backend):
     result_type = backend.keras.backend.result_type
     with pytest.raises(ZeroDivisionError), wide_floats(backend):
         assert result_type("float64", "float32") == "float64"
+        assert backend.keras.layers.Rescaling(2.0).dtype_policy.name == "float64"
         assert backend.keras.backend.standardize_dtype(backend.put(np.ones(2)).dtype) == "float64"
         1 / 0
     assert narrow()
     assert backend.keras.config.floatx() == "float32"
+    assert backend.keras.layers.Rescaling(2.0).dtype_policy.name == "float32"
     assert result_type("float64", "float32") == ("float64" if backend.name == "tensorflow" else "float32")
     if backend.name == "jax":
         assert str(backend.put(np.ones(2)).dtype) == "float32"
@@ -223,7 +226,7 @@ def test_a_layer_is_checked_in_float64_if_it_runs_in_it_documented_or_not(backen
     def narrow(self, inputs):
         if self.compute_dtype == "float64":
             raise TypeError("float32 alone")
-        return 2 * inputs
+        return 2 * backend.keras.ops.cast(inputs, "float32")
 
     found = findings(backend, monkeypatch, narrow, policies=("float32",))
     assert (found["gradient"].verdict, found["second_order"].verdict) == ("pass", "unsupported")
@@ -262,3 +265,15 @@ def test_a_stored_case_is_looked_at_again(pytester: pytest.Pytester, needs: Need
     assert "gradients of keras.layers.Rescaling in training on torch" in text
     assert text.count("numeric") == 2
     assert "wrong" not in text
+
+
+def test_a_point_at_which_layers_are_smooth() -> None:
+    written, whole = (
+        Tensor((4,), literal=[0.0, 2.0, 1.0, 4.0]),
+        Tensor((3,), values="integers", low=2, high=9, planted=((0, 9),)),
+    )
+    steps = Tensor((2,), "int32", "integers", high=5)
+    moved, uniform, same = smooth(Case("keras.layers.Masking", {}, [written, whole, steps])).inputs
+    assert all(old < new < old + 0.3 for old, new in zip(written.literal, moved.literal, strict=True))
+    assert (uniform.values, uniform.low, uniform.high, uniform.planted) == ("uniform", 2, 9, ())
+    assert same == steps

@@ -224,6 +224,14 @@ class TestVerdicts:
         steep = Scalar(lambda x: np.sin(3e5 * x), lambda x: 2e5 * np.cos(3e5 * x))
         assert verdict_of(steep, self.X).verdict in (NOISE, WRONG)
 
+    def test_a_function_may_refuse_what_is_far_from_the_point(self) -> None:
+        def root(x: Array) -> Array:
+            if np.any(np.abs(x) > 1.05):
+                raise ValueError("between -1 and 1")
+            return np.sqrt(1.3 - x**2)
+
+        assert verdict_of(Scalar(root, lambda x: -x / np.sqrt(1.3 - x**2)), np.array([-0.9, 0.95, 0.99])).verdict == OK
+
     def test_a_gradient_outside_both_sides_of_a_corner_is_wrong(self) -> None:
         row = verdict_of(Scalar(np.abs, lambda x: np.where(x == 0, 3.0, np.sign(x))), np.array([-1.0, 0.0, 2.0]))
         assert row.verdict == WRONG

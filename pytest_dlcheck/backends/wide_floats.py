@@ -24,8 +24,8 @@ def wide_floats(backend: Backend) -> Iterator[None]:
     """Inside, float64 stays float64 on every backend.
 
     Keras takes the dtype of most results from a table that turns float64 into float32 except on TensorFlow, that of constants
-    from `floatx`, and JAX holds no float64 unless told to. All three are set back at the end, whatever happens inside; `narrow`
-    says whether they are.
+    from `floatx`, that of layers from a default policy, and JAX holds no float64 unless told to. All four are set back at the
+    end, whatever happens inside; `narrow` says whether the table is.
 
     Args:
         backend: loaded.
@@ -35,6 +35,8 @@ def wide_floats(backend: Backend) -> Iterator[None]:
     before = None if table is None else table.get("float64")
     config: Any = backend.framework.config if backend.name == "jax" else None
     floatx = backend.keras.config.floatx()
+    # Keras makes the default policy from `floatx` with the first layer, and keeps it.
+    policy = backend.keras.config.dtype_policy()
     x64 = None if config is None else config.read("jax_enable_x64")
     try:
         if table is not None and before is not None:
@@ -42,9 +44,11 @@ def wide_floats(backend: Backend) -> Iterator[None]:
         if config is not None:
             config.update("jax_enable_x64", True)
         backend.keras.config.set_floatx("float64")
+        backend.keras.config.set_dtype_policy("float64")
         yield
     finally:
         backend.keras.config.set_floatx(floatx)
+        backend.keras.config.set_dtype_policy(policy)
         if table is not None and before is not None:
             table["float64"] = before
         if config is not None:

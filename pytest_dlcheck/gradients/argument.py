@@ -173,7 +173,10 @@ class Argument:
         for move in (along, -along):
             moved = list(place.point)
             moved[self.index] = moved[self.index] + move
-            values = zip(place.program.value(moved), place.outputs, strict=True)
+            try:
+                values = zip(place.program.value(moved), place.outputs, strict=True)
+            except Exception:  # noqa: BLE001 - a function may refuse what is far from the point: then all may depend on it
+                return [np.ones(each.shape, dtype=bool) for each in place.outputs]
             moving = [mask | ~((one == other) | np.isnan(one)) for mask, (one, other) in zip(moving, values, strict=True)]
         return moving
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 import traceback
 import warnings
@@ -22,6 +23,7 @@ from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of
 from pytest_dlcheck.gradients.functions import Differentiable, of_layer
+from pytest_dlcheck.gradients.jacobian import size_of
 from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
@@ -36,6 +38,9 @@ __all__ = ["EFFORTS", "PROPERTY_OF", "VERDICT_OF", "GradientEffort", "LayerGradi
 
 # Values at corners, at the edge of a dtype, or all alike: there a gradient is not what differences show.
 SMOOTHED = frozenset({"zeros", "ones", "small_integers", "large", "huge", "tiny", "offset", "sparse", "distinct"})
+
+# By how much values that were written out are moved, in units of their size: further than a step, and not past each other.
+MOVED = (1 / 64, 1 / 16)
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,20 @@ EFFORTS: Mapping[str, GradientEffort] = MappingProxyType(
 
 
 def smooth(case: Case) -> Case:
-    """The same case at a point where most functions are smooth: normal values where the case had special ones, and any
-    within the bounds where it had whole ones."""
+    """The same case at a point where most functions are smooth: normal values where the case had special ones, any within
+    the bounds where it had whole ones, and those that it wrote out moved by a little."""
 
     def one(tensor: Tensor) -> Tensor:
-        if tensor.dtype != "float" or tensor.literal is not None:
+        if tensor.dtype != "float":
             return tensor
-        values = "normal" if tensor.values in SMOOTHED else "uniform" if tensor.values == "integers" else tensor.values
-        return Tensor(tensor.shape, tensor.dtype, values, tensor.seed, tensor.low, tensor.high)
+        if tensor.literal is not None:
+            # What was chosen has a meaning, as corners of boxes have, and often lies where that changes: at an edge.
+            values = np.asarray(tensor.literal, dtype=np.float64)
+            least, most = MOVED
+            shift = np.random.default_rng(tensor.seed).uniform(least, most, values.shape) * size_of(values)
+            return dataclasses.replace(tensor, literal=(values + shift).tolist())
+        kind = "normal" if tensor.values in SMOOTHED else "uniform" if tensor.values == "integers" else tensor.values
+        return Tensor(tensor.shape, tensor.dtype, kind, tensor.seed, tensor.low, tensor.high)
 
     return case.replace(inputs=map_tensors(one, case.inputs))
 
@@ -174,8 +185,8 @@ class LayerGradients:
             except Exception as error:  # noqa: BLE001 - whether a layer takes what it should is the matter of suites/layers
                 if case.policy == "float64" and "float64" not in self.spec.policies:
                     # Without a policy of its own it would take that of the check, float64.
-                    narrow = case.replace(policy="float32", settings={**case.settings, "floatx": "float32"})
-                    return self._rows(narrow, training)
+                    settings = {**case.settings, "floatx": "float32", "dtype_policy": "float32"}
+                    return self._rows(case.replace(policy="float32", settings=settings), training)
                 return [Row("all", "numeric", modes[0], UNSUPPORTED, f"it cannot be called here: {_told(error)}")]
             if not target.point:
                 said = self.spec.not_differentiable or "it has no floating input and no weight here"
@@ -183,8 +194,13 @@ class LayerGradients:
             if self.spec.not_differentiable:
                 return [self._claimed(target, modes[0])]
             seed = derive(self.seed, "directions")
-            rows = gradient_rows(target, self.autodiff, modes=modes, seed=seed, directions=self.effort.directions)
-            return [*rows, *self._finite(case, runner, training, modes[0])]
+            directions = self.effort.directions
+            rows = gradient_rows(target, self.autodiff, modes=modes, seed=seed, directions=directions)
+            if "eager" not in modes and all(row.check == "modes" for row in rows):  # it cannot be compiled
+                rows += gradient_rows(target, self.autodiff, modes=("eager",), seed=seed, directions=directions)
+            # In the mode in which it could be looked at.
+            mode = next((row.mode for row in rows if row.check == "numeric"), None)
+            return rows if mode is None else [*rows, *self._finite(case, runner, training, mode)]
 
     def _target(self, runner: LayerRunner, training: bool) -> Differentiable:
         layer = runner.layer
