@@ -28,7 +28,8 @@ FAILS, HOLDS, NOT_HERE, BROKEN = "fails", "holds", "not here", "broken"
 
 # An argument, a class or a function that an older version has not got yet, or a newer one no longer.
 _LACKS = re.compile(
-    r"unexpected keyword|[Uu]nrecognized keyword|module \S+ has no attribute|missing \d+ required|takes (from )?\d+ .*positional"
+    r"unexpected keyword|[Uu]nrecognized keyword|module \S+ has no attribute|missing \d+ required"
+    r"|takes (from )?\d+ .*positional"
 )
 
 SCHEMA = "dlcheck-register/1"
@@ -123,20 +124,10 @@ class Register:
 
     def _gradient_verdict(self, spec: LayerSpec, case: Case, world: World, name: str, mode: str) -> tuple[str, str]:
         """The worst of a property's verdicts, in inference and in training."""
-        from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, said_of
         from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
 
         check = LayerGradients(spec, self.backend, world, seed=0, effort=EFFORTS["default"])
-        best = (NOT_HERE, "the property does not apply")
-        for training in (False, True):
-            for row in check.report(case, training=training).rows:
-                if PROPERTY_OF[row.check] != name or row.mode != mode:
-                    continue
-                verdict = VERDICT_OF.get(row.verdict, row.verdict)
-                if verdict not in HARMLESS:
-                    return verdict, said_of(row)
-                best = (verdict, said_of(row))
-        return best
+        return check.again(case, name, mode) or (NOT_HERE, "the property does not apply")
 
     def stored(self, issue: KnownIssue, stored: StoredCase) -> Shown:
         """What became of a stored case."""

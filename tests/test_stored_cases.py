@@ -17,11 +17,14 @@ from pytest_dlcheck.cases.case import Case, Tensor, plain, revive
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.cli import main
 from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.gradients import layers
+from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
 from pytest_dlcheck.known_issues import KnownIssue, holds, load
 from pytest_dlcheck.known_issues.stored import StoredCase, read, stored_cases, written
 from pytest_dlcheck.properties.verdict import Verdict
 from pytest_dlcheck.register import BROKEN, FAILS, HOLDS, NOT_HERE, Register, Shown
 from pytest_dlcheck.subjects.layers import SPECS
+from pytest_dlcheck.subjects.spec import World
 
 
 def subjects_of(issue: KnownIssue) -> Sequence[str]:
@@ -123,6 +126,42 @@ def test_a_layer_that_a_version_lacks() -> None:
     backend: Any = SimpleNamespace(name="torch", keras=SimpleNamespace(layers=SimpleNamespace()))
     shown: Shown = Register(backend, "3.0.5", lambda *given: True).stored(ENTRY, KEPT)
     assert (shown.outcome, shown.message) == (NOT_HERE, "keras 3.0.5 has no layers.Dense")
+
+
+OF_GRADIENTS = ENTRY._replace(property="gradient")
+GRADIENT_OF_DENSE = StoredCase("one", "gradient", "torch", "eager", plain(CASE))
+
+
+@pytest.mark.parametrize(
+    ("profile", "again", "expected"),
+    [
+        ("default", ("fail", "off"), ["known"]),
+        ("default", ("imprecise", "off"), ["known"]),
+        ("default", ("pass", "fine"), ["fixed"]),
+        ("default", None, ["fixed"]),
+        ("default", ("broken", "KeyError"), ["broken"]),
+        ("smoke", ("pass", "fine"), []),
+    ],
+)
+def test_stored_gradients_are_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, profile: str, again: tuple[str, str] | None, expected: list[str]
+) -> None:
+    backend: Any = SimpleNamespace(name="torch", quick=contextlib.nullcontext)
+    autodiff = SimpleNamespace(modes=("eager",), one_thread=contextlib.nullcontext)
+    monkeypatch.setattr(layers, "autodiff_of", lambda backend: autodiff)
+    monkeypatch.setattr(LayerGradients, "again", lambda self, case, name, mode: again)
+    monkeypatch.setattr(LayerGradients, "_draw", lambda self, number: None)
+    monkeypatch.setattr(LayerGradients, "_why_none", lambda self: "nothing is drawn here")
+    made = LayerGradients(
+        SPECS["Dense"],
+        backend,
+        World("torch"),
+        seed=0,
+        effort=EFFORTS[profile],
+        known=lambda name: [OF_GRADIENTS] if name == "gradient" else [],
+        stored=lambda issue: [GRADIENT_OF_DENSE, GRADIENT_OF_DENSE._replace(backend="jax")],
+    )
+    assert [each.verdict for each in made.run() if each.case is not None] == expected
 
 
 def test_an_unknown_entry_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

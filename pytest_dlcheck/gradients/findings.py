@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -23,7 +23,7 @@ from pytest_dlcheck.gradients.outcome import (
 from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.properties.verdict import HARMLESS
 
-__all__ = ["PROPERTY_OF", "VERDICT_OF", "Tallies", "said_of"]
+__all__ = ["PROPERTY_OF", "VERDICT_OF", "Tallies", "said_of", "verdict_on"]
 
 PROPERTY_OF: Mapping[str, str] = MappingProxyType(
     {
@@ -62,6 +62,18 @@ Shrink = Callable[[str, str, str, Look, str], tuple[Look, str]]
 def said_of(row: Row) -> str:
     """A row in words: which argument, what was seen, and which entries are wrong."""
     return f"{row.argument}: {row.message}" + (f"\n{row.entries.told()}" if row.entries is not None else "")
+
+
+def verdict_on(rows: Iterable[Row], name: str, mode: str) -> tuple[str, str] | None:
+    """The first verdict on a property in a mode that is not harmless, else any other, with what was seen; None for none."""
+    found = None
+    for row in rows:
+        if PROPERTY_OF[row.check] == name and row.mode == mode:
+            verdict = VERDICT_OF.get(row.verdict, row.verdict)
+            if verdict not in HARMLESS:
+                return verdict, said_of(row)
+            found = (verdict, said_of(row))
+    return found
 
 
 @dataclass

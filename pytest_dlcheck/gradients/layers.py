@@ -16,20 +16,22 @@ import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.wide_floats import wide_floats
-from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, tensors
+from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, revive, tensors
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
-from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of
+from pytest_dlcheck.gradients.findings import PROPERTY_OF, VERDICT_OF, Tallies, said_of, verdict_on
 from pytest_dlcheck.gradients.functions import Differentiable, of_layer
 from pytest_dlcheck.gradients.jacobian import size_of
 from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, OK, UNSUPPORTED, WRONG, GradientReport, Row
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
 from pytest_dlcheck.known_issues import KnownIssue
+from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.observe.layer_runner import LayerRunner, takes_training
+from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink
 from pytest_dlcheck.subjects.spec import LayerSpec, World
@@ -52,17 +54,19 @@ class GradientEffort:
         modes: how many of the backend's modes.
         directions: for each argument.
         shrink_s: seconds to look for a smaller case of one failing property.
+        replays: whether the register's stored cases are looked at, too.
     """
 
     cases: int
     modes: int
     directions: int
     shrink_s: float
+    replays: bool = True
 
 
 EFFORTS: Mapping[str, GradientEffort] = MappingProxyType(
     {
-        "smoke": GradientEffort(cases=1, modes=1, directions=2, shrink_s=5),
+        "smoke": GradientEffort(cases=1, modes=1, directions=2, shrink_s=5, replays=False),
         "default": GradientEffort(cases=3, modes=2, directions=3, shrink_s=20),
         "nightly": GradientEffort(cases=20, modes=3, directions=3, shrink_s=60),
     }
@@ -98,6 +102,7 @@ class LayerGradients:
         seed: everything drawn follows from it.
         effort: how much.
         known: gives the register's entries for a property.
+        stored: gives the cases that are kept with an entry, by its id.
     """
 
     def __init__(
@@ -109,7 +114,9 @@ class LayerGradients:
         seed: int,
         effort: GradientEffort,
         known: Callable[[str], Sequence[KnownIssue]] = lambda name: (),
+        stored: Callable[[str], Sequence[StoredCase]] = stored_cases,
     ) -> None:
+        self.stored = stored
         self.spec, self.backend, self.world = spec, backend, world
         self.seed, self.effort = seed, effort
         self.tallies: Tallies[Case] = Tallies({name: tuple(known(name)) for name in PROPERTY_OF.values()}, names_of, describe)
@@ -131,8 +138,36 @@ class LayerGradients:
                     share = (time.perf_counter() - start) / max(1, len(rows))
                     for row in rows:
                         self.tallies.enter(case, row, share)
-            found = self.tallies.findings(self._shrunk)
+            found = [*self._replayed(), *self.tallies.findings(self._shrunk)]
             return found or [Finding("gradient", "float64", "any", "unsupported", self._why_none())]
+
+    def _replayed(self) -> list[Finding]:
+        """The register's stored cases: each must still fail as it says."""
+        found = []
+        issues = (
+            {issue.id: issue for entries in self.tallies.known.values() for issue in entries} if self.effort.replays else {}
+        )
+        for issue in issues.values():
+            for stored in self.stored(issue.id):
+                name, mode = stored.property, stored.mode
+                case = revive(stored.case)
+                here = stored.backend == self.backend.name and case.subject == self.spec.subject
+                if not here or issue not in self.tallies.known.get(name, ()) or mode not in self._modes:
+                    continue
+                verdict, said = self.again(case, name, mode) or ("pass", "the property does not apply to the stored case")
+                outcome = verdict if verdict == "broken" else "fixed" if verdict in HARMLESS else "known"
+                told = f"{issue.told()}\n{said}\n{describe(case)}"
+                found.append(Finding(name, "float64", mode, outcome, told, case=case, known_issue=issue.link))
+        return found
+
+    def again(self, case: Case, name: str, mode: str) -> tuple[str, str] | None:
+        """The worst verdict on a property of a case in a mode, in inference and in training, with what was seen."""
+        rows = [row for training in (False, True) for row in self.report(case, training=training).rows]
+        return verdict_on(rows, name, mode)
+
+    @property
+    def _modes(self) -> Sequence[str]:
+        return self.autodiff.modes[: self.effort.modes]
 
     def _why_none(self) -> str:
         case = self._wide(random_case(self.spec, self.world, derive(self.seed, "0", "0"))[0])
@@ -177,7 +212,7 @@ class LayerGradients:
         return GradientReport(said, self.backend.name, rows, self.seed)
 
     def _rows(self, case: Case, training: bool) -> list[Row]:
-        modes = self.autodiff.modes[: self.effort.modes]
+        modes = self._modes
         runner = LayerRunner(self.spec, smooth(case), self.backend)
         with runner.settings():
             try:
