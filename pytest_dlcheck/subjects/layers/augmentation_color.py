@@ -115,7 +115,7 @@ def _blur(d: Draw) -> None:
 
 def _jitter(d: Draw) -> None:
     value_range = draw_value_range(d)
-    only = d.choice([None, "brightness_factor", "contrast_factor", "all"])
+    only = d.choice([None, "brightness_factor", "contrast_factor", "saturation_factor", "hue_factor", "all"])
     choices = {
         "brightness_factor": [0.2, (-0.5, 0.3)],
         "contrast_factor": [0.5, (0.2, 0.6)],
@@ -236,6 +236,8 @@ SPECS: tuple[LayerSpec, ...] = (
             *LABELLED,
             Law("brightness_alone", _only("brightness_factor", laws.brightened("brightness_factor")), training=True),
             Law("contrast_alone", _only("contrast_factor", laws.contrasted("contrast_factor")), training=True),
+            Law("saturation_alone", _only("saturation_factor", laws.saturated("saturation_factor")), training=True),
+            Law("hue_alone", _only("hue_factor", laws.keeps_extremes), training=True),
         ),
         random=_jitter_is_random,
     ),

@@ -223,7 +223,7 @@ def _blended(call: Call, outputs: Sequence[Array], u: float) -> str | None:
 BLENDED_WITH_GREY = Law("blended_with_grey", _blended, training=True)
 
 
-def _hue(call: Call, outputs: Sequence[Array], u: float) -> str | None:
+def keeps_extremes(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     slack = of_range(*_span(call), count=TURN, unit_roundoff=u)
     for x, y in pairs(call, outputs):
         for what, of in (("brightest", np.max), ("darkest", np.min)):
@@ -233,21 +233,26 @@ def _hue(call: Call, outputs: Sequence[Array], u: float) -> str | None:
     return None
 
 
-HUE_KEEPS_EXTREMES = Law("hue_keeps_value_and_saturation", _hue, training=True)
+HUE_KEEPS_EXTREMES = Law("hue_keeps_value_and_saturation", keeps_extremes, training=True)
 
 
-def _saturation(call: Call, outputs: Sequence[Array], u: float) -> str | None:
-    slack = of_range(*_span(call), count=HSV, unit_roundoff=u)
-    for x, y in pairs(call, outputs):
-        off = float(np.max(np.abs(x.max(axis=-1) - y.max(axis=-1)), initial=0.0))
-        if off > slack:
-            return f"the brightest channel of a pixel changes by {off:.3g}, and saturation leaves the value as it is"
-        if settled(call["factor"]) == 0 and np.max(np.ptp(y, axis=-1), initial=0.0) > slack:
-            return "a factor of zero does not make the image grey"
-    return None
+def saturated(factor: str) -> Check:
+    """The brightest channel of each pixel stays; a factor of zero leaves no colour."""
+
+    def check(call: Call, outputs: Sequence[Array], u: float) -> str | None:
+        slack = of_range(*_span(call), count=HSV, unit_roundoff=u)
+        for x, y in pairs(call, outputs):
+            off = float(np.max(np.abs(x.max(axis=-1) - y.max(axis=-1)), initial=0.0))
+            if off > slack:
+                return f"the brightest channel of a pixel changes by {off:.3g}, and saturation leaves the value as it is"
+            if settled(call[factor]) == 0 and np.max(np.ptp(y, axis=-1), initial=0.0) > slack:
+                return "a factor of zero does not make the image grey"
+        return None
+
+    return check
 
 
-SATURATION_KEEPS_VALUE = Law("saturation_keeps_value", _saturation, training=True)
+SATURATION_KEEPS_VALUE = Law("saturation_keeps_value", saturated("factor"), training=True)
 
 
 def _solarized(call: Call, outputs: Sequence[Array], u: float) -> str | None:
