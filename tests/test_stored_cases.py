@@ -38,7 +38,7 @@ Needs = Callable[..., None]
 @pytest.mark.parametrize("issue", OF_LAYERS, ids=lambda issue: issue.id)
 def test_an_entry_has_cases_of_which_it_speaks(issue: KnownIssue) -> None:
     kept = stored_cases(issue.id)
-    assert kept, "no case is kept that shows it: python docs/register_cases.py BACKEND"
+    assert bool(kept) != issue.unsteady, "no case is kept that shows it: python docs/register_cases.py BACKEND"
     for each in kept:
         case = revive(each.case)
         assert isinstance(case, Case)

@@ -38,6 +38,8 @@ class KnownIssue(NamedTuple):
         dtypes: under which dtype policies; empty for all.
         where: of which cases: an expression of constructor arguments, `policy`, `shape` (of the first input), `rank` and
             others (`cases/naming.py`), as in `padding == 'same' and groups > 1`. Empty for all.
+        unsteady: whether one and the same case shows it now and then only (memory that is read before it is written): then no
+            case can be kept that has to fail.
     """
 
     id: str
@@ -51,6 +53,7 @@ class KnownIssue(NamedTuple):
     devices: Sequence[str] = ()
     dtypes: Sequence[str] = ()
     where: str = ""
+    unsteady: bool = False
 
     def applies(
         self,
