@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Any
 
-__all__ = ["gpus", "machine"]
+__all__ = ["gpus", "machine", "share_of_memory_maps"]
 
 
 def _cpu() -> str:
@@ -56,3 +57,17 @@ def machine() -> dict[str, Any]:
         "memory_bytes": int(psutil.virtual_memory().total),
         "gpus": found,
     }
+
+
+def share_of_memory_maps(process: str = "/proc/self/maps", limit: str = "/proc/sys/vm/max_map_count") -> float:
+    """Which share of the memory maps that Linux gives a process this one has taken; 0 where the system does not say.
+
+    Args:
+        process: the file that lists them, a line for each.
+        limit: the file that says how many a process may have.
+    """
+    try:
+        with Path(process).open("rb") as lines:
+            return sum(1 for _ in lines) / int(Path(limit).read_text(encoding="ascii"))
+    except (OSError, ValueError, ZeroDivisionError):
+        return 0.0

@@ -118,8 +118,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     running.distrust_wide_floats()
+    running.make_room(item)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -84,6 +84,15 @@ def distrust_wide_floats() -> None:
         pytest.fail("an earlier test left Keras's table of dtypes changed, so no dtype can be believed any more", pytrace=False)
 
 
+def make_room(item: pytest.Item) -> None:
+    """Before a test on a backend: nothing that earlier ones compiled may leave it too little."""
+    facts = item.stash.get(FACTS, None)
+    if facts is not None and facts.backend is not None:
+        backend = item.config.stash[RUN].backend(facts.backend)
+        if backend.loaded:
+            backend.make_room()
+
+
 def seed(item: pytest.Item) -> None:
     """Seeds Python, NumPy and the framework for a test that runs on a backend: the same on each, the same every time."""
     facts = item.stash.get(FACTS, None)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from conftest import python
 from pytest_dlcheck import __version__, cli, doctor
 from pytest_dlcheck.backends import BACKENDS
 from pytest_dlcheck.devices import DeviceKind, Discovery
-from pytest_dlcheck.hardware import gpus
+from pytest_dlcheck.hardware import gpus, share_of_memory_maps
 
 VERSIONS = {"keras": "3.15", "numpy": "2.4"}
 ON_CPU = {
@@ -259,3 +260,29 @@ def test_the_driver_is_asked_for_gpus(driver: Any, names: list[str], why: str | 
     assert [gpu["name"] for gpu in found] == names
     assert {(gpu["memory_bytes"], gpu["driver"]) for gpu in found} <= {(80 * 2**30, "595.1")}
     assert reason == why
+
+
+def test_memory_maps_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "maps").write_text("one\ntwo\nthree\n")
+    (tmp_path / "limit").write_text("12\n")
+    assert share_of_memory_maps(str(tmp_path / "maps"), str(tmp_path / "limit")) == 0.25
+    for unreadable in ("0\n", "many\n"):
+        (tmp_path / "limit").write_text(unreadable)
+        assert share_of_memory_maps(str(tmp_path / "maps"), str(tmp_path / "limit")) == 0
+    assert share_of_memory_maps(str(tmp_path / "nothing")) == 0
+    assert 0 < share_of_memory_maps() < 1
+
+
+@pytest.mark.parametrize(("share", "dropped"), [(0.4, 0), (0.6, 1)])
+def test_compiled_code_is_dropped_before_memory_maps_run_out(
+    monkeypatch: pytest.MonkeyPatch, share: float, dropped: int
+) -> None:
+    from pytest_dlcheck.backends import create, jax_backend
+    from pytest_dlcheck.devices import kinds_by_name
+
+    calls: list[str] = []
+    backend = create("jax", kinds_by_name(()))
+    monkeypatch.setattr(jax_backend, "share_of_memory_maps", lambda: share)
+    monkeypatch.setattr(type(backend), "framework", SimpleNamespace(clear_caches=lambda: calls.append("dropped")))
+    backend.make_room()
+    assert len(calls) == dropped

@@ -270,6 +270,9 @@ class Backend(ABC):
         """
         del root
 
+    def make_room(self) -> None:
+        """Lets go of compiled code, where so much of it has piled up that more would end the process."""
+
     def graph(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any] | None:
         """The layer's call as a graph, traced with sizes left open where the framework can; None if it has no graphs.
 

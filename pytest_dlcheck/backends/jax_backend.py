@@ -14,6 +14,7 @@ import numpy as np
 from pytest_dlcheck.backends.base import Array, Backend, Invoke
 from pytest_dlcheck.compiled_cache import build_of, folder_in
 from pytest_dlcheck.devices import DeviceName
+from pytest_dlcheck.hardware import share_of_memory_maps
 
 __all__ = ["BACKEND", "JaxBackend"]
 
@@ -97,6 +98,12 @@ class JaxBackend(Backend):
         # JAX would leave out what takes less than a second, and here nearly everything does.
         config.update("jax_persistent_cache_min_compile_time_secs", 0)
         config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+    def make_room(self) -> None:
+        # Compiled code lies in memory maps, of which Linux gives a process 65,530 by default. The program that takes the last
+        # one ends the process with a segmentation fault in the compiler; a recurrent layer's gradients take thousands.
+        if share_of_memory_maps() > 0.5:
+            self.framework.clear_caches()
 
     def compiled(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
         def run(values: Sequence[Any]) -> Any:

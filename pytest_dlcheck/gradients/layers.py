@@ -133,6 +133,7 @@ class LayerGradients:
             for number in range(self.effort.cases):
                 case = self._draw(number)
                 if case is not None:
+                    self.backend.make_room()
                     start = time.perf_counter()
                     rows = self._look(case)
                     share = (time.perf_counter() - start) / max(1, len(rows))
