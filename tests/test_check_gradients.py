@@ -160,6 +160,7 @@ LAYERS = """
 import pytest
 from dataclasses import replace
 
+from pytest_dlcheck.cases.case import Case, Tensor
 from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.subjects.layers import SPECS
@@ -210,6 +211,18 @@ def test_a_claim_that_there_is_no_gradient_is_tested(backend, monkeypatch):
     assert findings(backend, monkeypatch, rounded, not_differentiable="it rounds")["gradient"].verdict == "unsupported"
 
 
+def test_what_training_holds_constant_is_looked_at_in_inference(backend, monkeypatch):
+    held = {"held_constant": lambda case: "as the paper says"}
+    assert findings(backend, monkeypatch, **held)["gradient"].verdict == "pass"
+    assert findings(backend, monkeypatch, wrong, **held)["gradient"].verdict == "fail"
+    world = World.of(backend.name, backend.keras.__version__, backend.keras.layers.Rescaling, "cpu")
+    spec = replace(SPECS["Rescaling"], **held)
+    check = LayerGradients(spec, backend, world, seed=1, effort=EFFORTS["default"])
+    case = Case("keras.layers.Rescaling", {"scale": 2.0}, Tensor((2, 3)), policy="float64")
+    (row,) = check.report(case, training=True).rows
+    assert (row.verdict, row.message) == ("not differentiable as documented", "as the paper says")
+
+
 def test_nan_at_special_values_fails(backend, monkeypatch):
     def trap(self, inputs):
         from keras import ops
@@ -250,7 +263,7 @@ def test_layers(pytester: pytest.Pytester, needs: Needs) -> None:
     needs("torch", "keras")
     pytester.makepyfile(test_layers_=LAYERS)
     result = pytester.runpytest_subprocess("--dl-backend", "torch", "-q", "-p", "no:cacheprovider", "-p", "no:warnings")
-    result.assert_outcomes(passed=8)
+    result.assert_outcomes(passed=9)
 
 
 def test_a_stored_case_is_looked_at_again(pytester: pytest.Pytester, needs: Needs) -> None:

@@ -158,8 +158,12 @@ def test_stored_gradients_are_looked_at_again(
         World("torch"),
         seed=0,
         effort=EFFORTS[profile],
-        known=lambda name: [OF_GRADIENTS] if name == "gradient" else [],
-        stored=lambda issue: [GRADIENT_OF_DENSE, GRADIENT_OF_DENSE._replace(backend="jax")],
+        known=lambda name: [OF_GRADIENTS] if name in ("gradient", "accepts") else [],
+        stored=lambda issue: [
+            GRADIENT_OF_DENSE,
+            GRADIENT_OF_DENSE._replace(backend="jax"),
+            GRADIENT_OF_DENSE._replace(property="accepts"),
+        ],
     )
     assert [each.verdict for each in made.run() if each.case is not None] == expected
 

@@ -153,7 +153,8 @@ class LayerGradients:
                 name, mode = stored.property, stored.mode
                 case = revive(stored.case)
                 here = stored.backend == self.backend.name and case.subject == self.spec.subject
-                if not here or issue not in self.tallies.known.get(name, ()) or mode not in self._modes:
+                # Whether a layer accepts a case is the matter of suites/layers.
+                if not here or name == "accepts" or issue not in self.tallies.known.get(name, ()) or mode not in self._modes:
                     continue
                 verdict, said = self.again(case, name, mode) or ("pass", "the property does not apply to the stored case")
                 outcome = verdict if verdict == "broken" else "fixed" if verdict in HARMLESS else "known"
@@ -198,7 +199,7 @@ class LayerGradients:
         if case.key() not in self._seen:
             with wide_floats(self.backend):
                 # One case in training mode, the next one in inference.
-                training = bool(derive(self.seed, case.key()) % 2)
+                training = bool(derive(self.seed, case.key()) % 2) and not self.spec.held_constant(case)
                 try:
                     self._seen[case.key()] = self._rows(case, training)
                 except Exception:  # noqa: BLE001 - a defect of ours must not pass for one of the framework
@@ -214,6 +215,8 @@ class LayerGradients:
 
     def _rows(self, case: Case, training: bool) -> list[Row]:
         modes = self._modes
+        if training and (held := self.spec.held_constant(case)):
+            return [Row("all", "numeric", modes[0], NOT_DIFFERENTIABLE, held)]
         runner = LayerRunner(self.spec, smooth(case), self.backend)
         with runner.settings():
             try:

@@ -195,6 +195,8 @@ class LayerSpec:
         requires: modules without which the layer cannot be used, beyond the backend.
         backends: on which the layer exists; empty for all.
         not_differentiable: why it has no gradient, as documented; empty if it has one. It must then have none.
+        held_constant: why a case's gradient in training is, as documented, not that of its values: it takes something that
+            depends on the inputs for constant. Empty if it does not.
         abstract: not a layer to be called, and why; then only its being there is checked.
     """
 
@@ -218,6 +220,7 @@ class LayerSpec:
     requires: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     not_differentiable: str = ""
+    held_constant: Callable[[Case], str] = lambda case: ""
     abstract: str = ""
 
     def has_batch(self, case: Case) -> bool:

@@ -239,6 +239,12 @@ def _doubled(case: Case) -> Case | None:
 
 SIGN = Identity("negative_axis_is_positive", axis_sign("axis"), exact=True)
 
+
+def _renormalizes(case: Case) -> str:
+    """Ioffe, Batch Renormalization, NeurIPS 2017, section 3: gradients do not flow through r and d."""
+    return "batch renormalization takes its corrections r and d for constants" if case.arguments.get("renorm") else ""
+
+
 SPECS = (
     LayerSpec(
         "BatchNormalization",
@@ -248,6 +254,7 @@ SPECS = (
         identities=(SIGN, Identity("rank_n_is_rank_2", _as_rows, _rows_of)),
         unsupported=_synchronized,
         rows_in_training=False,
+        held_constant=_renormalizes,
     ),
     LayerSpec(
         "LayerNormalization",
