@@ -19,7 +19,7 @@ from typing import Any
 from packaging.version import Version
 
 from pytest_dlcheck.known_issues import KnownIssue, load
-from pytest_dlcheck.register import FAILS, SCHEMA
+from pytest_dlcheck.register import BROKEN, FAILS, HOLDS, SCHEMA
 
 FOLDER = Path(__file__).resolve().parent.parent / "pytest_dlcheck" / "known_issues"
 FRAMEWORKS = ("tensorflow", "jax", "torch")
@@ -37,7 +37,7 @@ class Runs:
             for each in report["results"]:
                 seen.setdefault(each["issue"], []).append(each["outcome"])
             for issue, outcomes in seen.items():
-                fails = all(outcome == FAILS for outcome in outcomes)
+                fails = FAILS in outcomes and not {HOLDS, BROKEN} & set(outcomes)
                 self.of.setdefault(issue, []).append((versions, report["backend"], fails))
 
     def range(self, issue: str, package: str) -> str | None:

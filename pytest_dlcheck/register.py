@@ -142,6 +142,7 @@ class Register:
 
     def functions(self, issue: KnownIssue) -> Iterator[Shown]:
         """What became of an entry that speaks of functions: those have no stored cases, since each of their variants is."""
+        from pytest_dlcheck.gradients.findings import PROPERTY_OF
         from pytest_dlcheck.gradients.operations import EFFORTS, OperationGradients
         from pytest_dlcheck.subjects.operations import OPERATIONS, find
 
@@ -150,7 +151,10 @@ class Register:
         for operation in OPERATIONS.values():
             if not any(fnmatch.fnmatchcase(operation.subject, pattern) for pattern in patterns):
                 continue
-            names = [issue.property] if isinstance(issue.property, str) else list(issue.property)
+            listed = [issue.property] if isinstance(issue.property, str) else issue.property
+            names = [name for name in PROPERTY_OF.values() if any(fnmatch.fnmatchcase(name, each) for each in listed)]
+            if not names:  # it speaks of layers
+                return
             start = time.perf_counter()
             shown = Shown(issue.id, operation.subject, ", ".join(names), "any", False, NOT_HERE, "")
             shown = shown._replace(registered=any(self.registered(issue, operation.subject, name) for name in names))
