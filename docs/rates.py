@@ -3,7 +3,10 @@
 `python docs/rates.py tensorflow` runs the cases that `--dl-profile smoke` draws, of every layer and group of modes, in this
 one process; name layers to run only those. The share is that of a bare loop which makes the same calls: building,
 calling, tracing, saving and loading layers, and moving arrays to the framework and back. The rest is drawing, references,
-tolerances and judging.
+tolerances and judging. An example is a case or a further set of values that went through the case's layer.
+
+`python docs/rates.py tensorflow --values Dense LSTM` says how many sets of values go through one compiled signature of a
+layer's simplest case and are judged, per second, and what share of that time is the framework's.
 """
 
 from __future__ import annotations
@@ -17,13 +20,15 @@ from typing import Any
 
 from pytest_dlcheck.backends import create, versions
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.checking import LayerCheck
+from pytest_dlcheck.cases.case import Case
+from pytest_dlcheck.checking import Judged, LayerCheck, judge_case
 from pytest_dlcheck.devices import kinds_by_name
 from pytest_dlcheck.effort import EXAMPLES
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.observe.layer_runner import LayerRunner
-from pytest_dlcheck.properties.layers.catalogue import GROUPS
+from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
 from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.strategies.draw import simplest_case
 from pytest_dlcheck.subjects.layers import SPECS
 from pytest_dlcheck.subjects.spec import World
 
@@ -32,6 +37,7 @@ COLUMNS = (
     "group",
     "cases",
     "cases per second",
+    "examples per second",
     "framework calls per case",
     "share of the time that is the framework's",
 )
@@ -96,17 +102,36 @@ def framework_clock(backend: Backend) -> Clock:
     return clock
 
 
-def checked(backend: Backend, name: str, group: str) -> int | None:
-    """Checks one layer as the smoke profile does; gives the number of cases, or None where the layer is not there."""
+def checked(backend: Backend, name: str, group: str) -> tuple[int, int]:
+    """Checks one layer as the smoke profile does; gives the number of cases and of further sets of values."""
     spec, installed = SPECS[name], versions(backend.name)
     kind = getattr(backend.keras.layers, name, None)
     if kind is None or spec.abstract or spec.requires or (spec.backends and backend.name not in spec.backends):
-        return None
+        return 0, 0
     known: Callable[[str], Any] = lambda wanted: known_issues(spec.subject, wanted, backend.name, installed)  # noqa: E731
     world = World.of(backend.name, installed["keras"], kind, "cpu")
     check = LayerCheck(spec, backend, world, group, seed=derive(0, spec.subject, group), effort=EXAMPLES["smoke"], known=known)
     check.run()
-    return check.drawn
+    return check.drawn, check.further
+
+
+def values_per_second(backend: Backend, name: str, clock: Clock, count: int = 1000) -> str:
+    """A row: the rate of sets of values through one compiled signature, and the share of the time that is the framework's."""
+    spec, keras = SPECS[name], versions(backend.name)["keras"]
+    world = World.of(backend.name, keras, getattr(backend.keras.layers, name), "cpu")
+    seen: list[float] = []
+
+    def tell(number: int, case: Case, said: Judged) -> None:
+        del number, case
+        assert {verdict.outcome for verdict in said.values()} == {"pass"}
+        if not seen:  # from here on everything is compiled
+            clock.seconds = 0.0
+        seen.append(time.perf_counter())
+
+    case = simplest_case(spec, world)
+    judge_case(spec, case, backend, world, of_group("compiled"), values=count + 1, tell=tell)
+    total = seen[-1] - seen[0]
+    return f"| {backend.name} | {name} | {count} | {count / total:.0f} | {clock.seconds / total:.0%} |"
 
 
 def main() -> None:
@@ -114,15 +139,22 @@ def main() -> None:
     backend.load()
     warnings.simplefilter("ignore")
     clock = framework_clock(backend)
+    if "--values" in sys.argv:
+        print("| backend | layer | sets of values | per second | share of the framework |\n|---|---|---|---|---|")  # noqa: T201
+        for name in [each for each in sys.argv[2:] if each != "--values"]:
+            print(values_per_second(backend, name, clock), flush=True)  # noqa: T201
+        return
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")  # noqa: T201
     for group in GROUPS:
-        clock.seconds, clock.calls, cases = 0.0, 0, 0
+        clock.seconds, clock.calls, cases, further = 0.0, 0, 0, 0
         start = time.perf_counter()
         for name in sys.argv[2:] or SPECS:
-            cases += checked(backend, name, group) or 0
+            drawn, more = checked(backend, name, group)
+            cases, further = cases + drawn, further + more
         total = time.perf_counter() - start
         if clock.calls:
-            rates = (f"{cases / total:.1f}", f"{clock.calls / cases:.0f}", f"{clock.seconds / total:.0%}")
+            examples = f"{(cases + further) / total:.1f}"
+            rates = (f"{cases / total:.1f}", examples, f"{clock.calls / cases:.0f}", f"{clock.seconds / total:.0%}")
             cells = (backend.name, group, cases, *rates)
             print(f"| {' | '.join(map(str, cells))} |", flush=True)  # noqa: T201
 

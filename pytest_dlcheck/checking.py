@@ -26,7 +26,7 @@ from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
 from pytest_dlcheck.subjects.spec import LayerSpec, World
 
-__all__ = ["LayerCheck", "judge_case"]
+__all__ = ["Judged", "LayerCheck", "judge_case"]
 
 
 Judged = dict[str, Verdict]
@@ -160,6 +160,7 @@ class LayerCheck:
         self._numbers: dict[str, int] = {}
         self._tallies: dict[tuple[str, str], _Tally] = {}
         self.drawn = 0
+        self.further = 0
         self._shrink_left_s = 3 * effort.shrink_s
         self._end: float | None = None
 
@@ -215,6 +216,7 @@ class LayerCheck:
 
     def _further(self, base: Case, number: int, case: Case, said: Judged) -> None:
         """Enters what was said of further values of a case; where they fail, of the whole observation that they get then."""
+        self.further += 1
         for name, verdict in said.items():
             if verdict.outcome not in HARMLESS:
                 if base.key() in self._choices:

@@ -106,25 +106,27 @@ class JaxBackend(Backend):
             self.framework.clear_caches()
 
     def compiled(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
+        trainable, others = layer.trainable_variables, layer.non_trainable_variables
+
+        def pure(first: list[Any], second: list[Any], tensors: Sequence[Any]) -> Any:
+            kept: list[Any] = []
+
+            def stand_in(*args: Any, **kwargs: Any) -> Any:
+                # Not `stateless_call`, which leaves out what `__call__` does beside the call: casts and masks.
+                mapping = [*zip(trainable, first, strict=True), *zip(others, second, strict=True)]
+                with self.keras.StatelessScope(state_mapping=mapping) as scope:
+                    outputs = layer(*args, **kwargs)
+                held = [scope.get_current_value(variable) for variable in others]
+                kept.append([value if now is None else now for value, now in zip(second, held, strict=True)])
+                return outputs
+
+            return invoke(stand_in, tensors), kept[0]
+
+        program = self.framework.jit(pure)
+
         def run(values: Sequence[Any]) -> Any:
-            trainable, others = layer.trainable_variables, layer.non_trainable_variables
-
-            def pure(first: list[Any], second: list[Any], tensors: Sequence[Any]) -> Any:
-                kept: list[Any] = []
-
-                def stand_in(*args: Any, **kwargs: Any) -> Any:
-                    # Not `stateless_call`, which leaves out what `__call__` does beside the call: casts and masks.
-                    mapping = [*zip(trainable, first, strict=True), *zip(others, second, strict=True)]
-                    with self.keras.StatelessScope(state_mapping=mapping) as scope:
-                        outputs = layer(*args, **kwargs)
-                    held = [scope.get_current_value(variable) for variable in others]
-                    kept.append([value if now is None else now for value, now in zip(second, held, strict=True)])
-                    return outputs
-
-                return invoke(stand_in, tensors), kept[0]
-
             with self._optimizing(True):
-                outputs, after = self.framework.jit(pure)(
+                outputs, after = program(
                     [variable.value for variable in trainable], [variable.value for variable in others], list(values)
                 )
             for variable, value in zip(others, after, strict=True):

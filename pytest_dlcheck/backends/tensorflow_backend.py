@@ -93,14 +93,18 @@ class TensorFlowBackend(Backend):
         # states from batch to batch is documented to need the batch's size.
         stateful = any(getattr(part, "stateful", False) for part in layer._flatten_layers())  # noqa: SLF001 - wrappers hide it
         whole = compiled or stateful
+        traced: dict[tuple[Any, ...], Any] = {}
 
         def run(values: Sequence[Any]) -> Any:
-            signature = [
+            signature = tuple(
                 tf.TensorSpec(value.shape if whole or not value.shape.rank else [None, *value.shape[1:]], value.dtype)
                 for value in values
-            ]
-            function = tf.function(lambda *tensors: invoke(layer, tensors), input_signature=signature, jit_compile=compiled)
-            return function(*values)
+            )
+            if signature not in traced:
+                traced[signature] = tf.function(
+                    lambda *tensors: invoke(layer, tensors), input_signature=list(signature), jit_compile=compiled
+                )
+            return traced[signature](*values)
 
         return run
 
