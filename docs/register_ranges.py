@@ -83,7 +83,7 @@ def ranges_of(issue: KnownIssue, runs: Runs) -> dict[str, str]:
         one_backend = list(issue.backends) == [package]
         older = {versions[package] for versions, _, _ in runs.of[issue.id] if package in versions}
         bounded = seen.startswith("==") or Version(seen[2:].partition(",")[0]) > min(older)
-        if package == "keras" or package in found or (one_backend and len(older) > 1 and bounded):
+        if package == "keras" or (len(older) > 1 and (package in found or (one_backend and bounded))):
             found[package] = seen
     return found
 
