@@ -48,10 +48,8 @@ class Finder:
 
     def ways(self, issue: KnownIssue, spec: LayerSpec) -> Iterator[tuple[str, str]]:
         """The properties that the entry speaks of, each with the modes in which it is judged."""
-        gradients = issue.property != "accepts" and any(
-            fnmatch.fnmatchcase(name, pattern) for name in GRADIENTS - {"accepts"} for pattern in _listed(issue.property)
-        )
-        if gradients and self.backend.name == "numpy":  # which has none
+        gradients = issue.property != "accepts" and any(map(issue.names_property, GRADIENTS - {"accepts"}))
+        if gradients and not self.backend.trains:
             return
         for mode in GROUPS:
             names = [] if gradients else [each.name for each in of_group(mode)]
@@ -132,10 +130,6 @@ class Finder:
         return best[0]
 
 
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
-
-
 def main() -> None:
     backend_name, *wanted = sys.argv[1:]
     path = FOLDER / f"{backend_name}.jsonl"
@@ -146,7 +140,7 @@ def main() -> None:
             chosen = any(fnmatch.fnmatchcase(issue.id, each) for each in wanted) if wanted else issue.id not in kept
             if not chosen or (issue.backends and backend_name not in issue.backends):
                 continue
-            if all(subject.startswith("keras.ops") for subject in _listed(issue.subject)):
+            if not any(issue.names_subject(spec.subject) for spec in SPECS.values()):
                 continue
             start = time.perf_counter()
             found = finder.found(issue)

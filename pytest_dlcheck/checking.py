@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Case, describe, revive, with_values
+from pytest_dlcheck.cases.case import Case, describe, with_values
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.effort import ENOUGH, TURNS, Effort
 from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import KnownIssue, holds
-from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases
+from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases, to_be_replayed
 from pytest_dlcheck.observe.layer import LayerObserver
 from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.properties.layers.catalogue import GROUPS, PROPERTIES, Property, of_group, parts_of
@@ -279,20 +279,8 @@ class LayerCheck:
         """The register's stored cases: each must still fail as it says."""
         if not self.effort.replays:
             return []
-        found = []
-        issues = {issue.id: issue for entries in self.known.values() for issue in entries}
-        for issue in issues.values():
-            for stored in self.stored(issue.id):
-                # Its entry may speak of other versions than these for the property that this case shows.
-                if issue not in self.known.get(stored.property, ()) or (stored.backend, stored.mode) != (
-                    self.backend.name,
-                    self.group,
-                ):
-                    continue
-                case = revive(stored.case)
-                if case.subject == self.spec.subject:
-                    found.append(self._replayed(stored.property, issue, case))
-        return found
+        kept = to_be_replayed(self.known, self.stored, self.backend.name, self.spec.subject)
+        return [self._replayed(stored.property, issue, case) for issue, stored, case in kept if stored.mode == self.group]
 
     def _replayed(self, name: str, issue: KnownIssue, case: Case) -> Finding:
         verdict = self._judge(case, costly=True).get(name)

@@ -146,15 +146,11 @@ class Register:
         from pytest_dlcheck.gradients.operations import EFFORTS, OperationGradients
         from pytest_dlcheck.subjects.operations import OPERATIONS, find
 
-        patterns = [issue.subject] if isinstance(issue.subject, str) else issue.subject
+        names = [name for name in PROPERTY_OF.values() if issue.names_property(name)]
+        # An entry that names none of these speaks of layers only.
+        operations = [each for each in OPERATIONS.values() if issue.names_subject(each.subject)] if names else []
         numbers = tuple(int(part) for part in self.keras.split(".")[:3] if part.isdigit())
-        for operation in OPERATIONS.values():
-            if not any(fnmatch.fnmatchcase(operation.subject, pattern) for pattern in patterns):
-                continue
-            listed = [issue.property] if isinstance(issue.property, str) else issue.property
-            names = [name for name in PROPERTY_OF.values() if any(fnmatch.fnmatchcase(name, each) for each in listed)]
-            if not names:  # it speaks of layers
-                return
+        for operation in operations:
             start = time.perf_counter()
             shown = Shown(issue.id, operation.subject, ", ".join(names), "any", False, NOT_HERE, "")
             shown = shown._replace(registered=any(self.registered(issue, operation.subject, name) for name in names))
@@ -162,23 +158,12 @@ class Register:
             if function is None:
                 yield shown._replace(message=f"keras {self.keras} has no {operation.name}")
                 continue
-            found = OperationGradients(
-                operation,
-                function,
-                self.backend,
-                keras=numbers,
-                effort=EFFORTS["default"],
-                known=lambda name, names=names: [issue] if name in names else [],  # type: ignore[misc]
-            ).run()
-            seconds = time.perf_counter() - start
-            failing = [each for each in found if each.known_issue and each.verdict == "known"]
-            held = [each for each in found if each.known_issue and each.verdict == "fixed"]
-            if failing:
-                yield shown._replace(outcome=FAILS, message=failing[0].message, seconds=seconds)
-            elif held:
-                yield shown._replace(outcome=HOLDS, message=held[0].message, seconds=seconds)
-            else:
-                yield shown._replace(message="no variant of it is there", seconds=seconds)
+            check = OperationGradients(operation, function, self.backend, keras=numbers, effort=EFFORTS["default"])
+            check.run()
+            found = [failed for name in names for failed in check.judged(name, issue)]
+            outcome = NOT_HERE if not found else FAILS if any(found) else HOLDS
+            said = f"{sum(found)} of {len(found)} verdicts on the variants of which it speaks are failures"
+            yield shown._replace(outcome=outcome, message=said, seconds=time.perf_counter() - start)
 
     def shown(self, issue: KnownIssue) -> Iterator[Shown]:
         """What became of an entry: of each case that is stored for this backend, and of the functions that it names."""
@@ -187,7 +172,7 @@ class Register:
         for stored in stored_cases(issue.id):
             if stored.backend == self.backend.name:
                 yield self.stored(issue, stored)
-        if not issue.backends or self.backend.name in issue.backends:
+        if self.backend.trains and (not issue.backends or self.backend.name in issue.backends):
             yield from self.functions(issue)
 
 

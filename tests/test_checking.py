@@ -325,7 +325,7 @@ def test_profiles_draw_more_and_more() -> None:
 def test_where_every_operation_is_compiled_fewer_cases_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     for group, examples in (("eager", EFFORT.op_by_op), ("compiled", EFFORT.examples["compiled"])):
         fake = Fake(monkeypatch, shape=lambda case: passed("fine"))
-        check(group=group, backend=SimpleNamespace(compiles_operations=True, quick=contextlib.nullcontext))
+        check(group=group, backend=SimpleNamespace(name="jax", compiles_operations=True, quick=contextlib.nullcontext))
         assert len(fake.cases) == examples
 
 
@@ -339,7 +339,7 @@ def test_optimizations_are_left_out_only_where_the_effort_says_so(monkeypatch: p
 
     Fake(monkeypatch, shape=lambda case: passed("fine"))
     for wanted in (False, True):
-        backend = SimpleNamespace(compiles_operations=True, quick=quick)
+        backend = SimpleNamespace(name="jax", compiles_operations=True, quick=quick)
         check(backend=backend, effort=replace(EFFORT, quick=wanted))
         assert inside == ["quick"] * wanted
 

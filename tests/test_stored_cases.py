@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,12 +26,7 @@ from pytest_dlcheck.register import BROKEN, FAILS, HOLDS, NOT_HERE, Register, Sh
 from pytest_dlcheck.subjects.layers import SPECS
 from pytest_dlcheck.subjects.spec import World
 
-
-def subjects_of(issue: KnownIssue) -> Sequence[str]:
-    return [issue.subject] if isinstance(issue.subject, str) else issue.subject
-
-
-OF_LAYERS = [issue for issue in load() if any(each.startswith("keras.layers") for each in subjects_of(issue))]
+OF_LAYERS = [issue for issue in load() if any(issue.names_subject(spec.subject) for spec in SPECS.values())]
 Needs = Callable[..., None]
 
 

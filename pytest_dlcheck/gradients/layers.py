@@ -16,7 +16,7 @@ import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.wide_floats import wide_floats
-from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, revive, tensors
+from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, tensors
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
@@ -28,7 +28,7 @@ from pytest_dlcheck.gradients.outcome import NOT_DIFFERENTIABLE, OK, UNSUPPORTED
 from pytest_dlcheck.gradients.program import NoDerivative
 from pytest_dlcheck.gradients.public import gradient_rows
 from pytest_dlcheck.known_issues import KnownIssue
-from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases
+from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases, to_be_replayed
 from pytest_dlcheck.observe.layer_observation import telling_line
 from pytest_dlcheck.observe.layer_runner import LayerRunner, takes_training
 from pytest_dlcheck.properties.verdict import HARMLESS
@@ -144,22 +144,18 @@ class LayerGradients:
 
     def _replayed(self) -> list[Finding]:
         """The register's stored cases: each must still fail as it says."""
-        found = []
-        issues = (
-            {issue.id: issue for entries in self.tallies.known.values() for issue in entries} if self.effort.replays else {}
-        )
-        for issue in issues.values():
-            for stored in self.stored(issue.id):
-                name, mode = stored.property, stored.mode
-                case = revive(stored.case)
-                here = stored.backend == self.backend.name and case.subject == self.spec.subject
-                # Whether a layer accepts a case is the matter of suites/layers.
-                if not here or name == "accepts" or issue not in self.tallies.known.get(name, ()) or mode not in self._modes:
-                    continue
-                verdict, said = self.again(case, name, mode) or ("pass", "the property does not apply to the stored case")
-                outcome = verdict if verdict == "broken" else "fixed" if verdict in HARMLESS else "known"
-                told = f"{issue.told()}\n{said}\n{describe(case)}"
-                found.append(Finding(name, "float64", mode, outcome, told, case=case, known_issue=issue.link))
+        found: list[Finding] = []
+        if not self.effort.replays:
+            return found
+        for issue, stored, case in to_be_replayed(self.tallies.known, self.stored, self.backend.name, self.spec.subject):
+            name, mode = stored.property, stored.mode
+            # Whether a layer accepts a case is the matter of suites/layers.
+            if name == "accepts" or mode not in self._modes:
+                continue
+            verdict, said = self.again(case, name, mode) or ("pass", "the property does not apply to the stored case")
+            outcome = verdict if verdict == "broken" else "fixed" if verdict in HARMLESS else "known"
+            told = f"{issue.told()}\n{said}\n{describe(case)}"
+            found.append(Finding(name, "float64", mode, outcome, told, case=case, known_issue=issue.link))
         return found
 
     def again(self, case: Case, name: str, mode: str) -> tuple[str, str] | None:

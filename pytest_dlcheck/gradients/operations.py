@@ -125,12 +125,16 @@ class OperationGradients:
         found = []
         for name, issues in self.tallies.known.items():
             for issue in issues:
-                judged = [bad for variant, bad in self._judged.get(name, ()) if holds(issue.where, names_of(variant))]
+                judged = self.judged(name, issue)
                 if judged and not any(judged):
                     said = f"the register says that it fails: {issue.told()}"
                     mode = self.autodiff.modes[0]
                     found.append(Finding(name, "float64", mode, "fixed", said, len(judged), known_issue=issue.link))
         return found
+
+    def judged(self, name: str, issue: KnownIssue) -> list[bool]:
+        """Whether a property failed, for each verdict on a variant of which an entry of the register speaks."""
+        return [bad for variant, bad in self._judged.get(name, ()) if holds(issue.where, names_of(variant))]
 
     # One variant.
 

@@ -67,8 +67,8 @@ class KnownIssue(NamedTuple):
         from packaging.specifiers import SpecifierSet
 
         return (
-            _matches(property_name, self.property)
-            and _matches(subject, self.subject)
+            self.names_property(property_name)
+            and self.names_subject(subject)
             and (not self.backends or backend in self.backends)
             and (not self.devices or device is None or device.partition(":")[0] in self.devices)
             and all(
@@ -76,6 +76,14 @@ class KnownIssue(NamedTuple):
                 for name, allowed in self.versions.items()
             )
         )
+
+    def names_subject(self, name: str | None) -> bool:
+        """Whether the entry speaks of this subject, in any version."""
+        return _matches(name, self.subject)
+
+    def names_property(self, name: str | None) -> bool:
+        """Whether the entry speaks of this property, in any version."""
+        return _matches(name, self.property)
 
     def told(self) -> str:
         """The entry in a line, for a message."""

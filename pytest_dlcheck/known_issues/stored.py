@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+from pytest_dlcheck.cases.case import Case, revive
 from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.known_issues import KnownIssue
 
-__all__ = ["StoredCase", "read", "stored_cases", "written"]
+__all__ = ["StoredCase", "read", "stored_cases", "to_be_replayed", "written"]
 
 
 class StoredCase(NamedTuple):
@@ -66,3 +68,23 @@ def _all() -> Mapping[str, tuple[StoredCase, ...]]:
 def stored_cases(issue: str) -> tuple[StoredCase, ...]:
     """The cases that the package brings for an entry of its register, by the entry's id."""
     return _all().get(issue, ())
+
+
+def to_be_replayed(
+    known: Mapping[str, Sequence[KnownIssue]], stored: Callable[[str], Sequence[StoredCase]], backend: str, subject: str
+) -> Iterator[tuple[KnownIssue, StoredCase, Case]]:
+    """The cases of a subject that must fail on a backend, each with its entry.
+
+    Args:
+        known: the entries that speak of the subject in the versions that are installed, by property.
+        stored: gives the cases that are kept with an entry, by its id.
+        backend: its name.
+        subject: `keras.layers.Dense`.
+    """
+    for issue in {issue.id: issue for entries in known.values() for issue in entries}.values():
+        for each in stored(issue.id):
+            # The case shows one of the entry's properties, and it may be one of which nothing is known here.
+            if each.backend == backend and issue in known.get(each.property, ()):
+                case = revive(each.case)
+                if case.subject == subject:
+                    yield issue, each, case
