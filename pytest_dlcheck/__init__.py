@@ -9,6 +9,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_dlcheck.architectures.divergence import Divergence as Divergence
+    from pytest_dlcheck.architectures.divergence import first_divergence as first_divergence
+    from pytest_dlcheck.architectures.public import EquivalenceReport as EquivalenceReport
+    from pytest_dlcheck.architectures.public import ModelsDiffer as ModelsDiffer
+    from pytest_dlcheck.architectures.public import check_models_equivalent as check_models_equivalent
     from pytest_dlcheck.backends.base import Backend as Backend
     from pytest_dlcheck.benchmark.measurement import Measurement as Measurement
     from pytest_dlcheck.benchmark.workload import Workload as Workload
@@ -30,13 +35,18 @@ _HOMES = {
     "DeviceKind": "devices",
     "DeviceMismatch": "errors",
     "Discovery": "devices",
+    "Divergence": "architectures.divergence",
     "DlcheckError": "errors",
+    "EquivalenceReport": "architectures.public",
     "GradientReport": "gradients.outcome",
     "GradientsWrong": "gradients.outcome",
+    "ModelsDiffer": "architectures.public",
     "Measurement": "benchmark.measurement",
     "Verdict": "properties.verdict",
     "Workload": "benchmark.workload",
     "check_gradients": "gradients.public",
+    "check_models_equivalent": "architectures.public",
+    "first_divergence": "architectures.divergence",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - they are strings

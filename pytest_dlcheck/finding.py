@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_dlcheck.architectures.architecture import Architecture
 from pytest_dlcheck.cases.case import Case, dumps
 from pytest_dlcheck.properties.verdict import HARMLESS
 
@@ -23,7 +24,7 @@ class Finding:
         message: what was seen, of the smallest failing case if there is one.
         examples: how many cases it judged.
         seconds: what observing and judging these cases took, shared among the properties that read them.
-        case: the smallest case that shows the verdict; None for a pass.
+        case: the smallest case, or model, that shows the verdict; None for a pass.
         known_issue: the link of the register's entry, for `known` and `fixed`.
     """
 
@@ -34,7 +35,7 @@ class Finding:
     message: str
     examples: int = 1
     seconds: float = 0.0
-    case: Case | None = None
+    case: Case | Architecture | None = None
     known_issue: str | None = None
 
     def dump(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pytest_dlcheck.errors import BackendError, DeviceMissing
 from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 
 if TYPE_CHECKING:
+    from pytest_dlcheck.architectures.public import EquivalenceReport
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.benchmark.measurement import Measurement
     from pytest_dlcheck.finding import Finding
@@ -210,6 +211,18 @@ def check_gradients(device: Device, dl_seed: int) -> Callable[..., GradientRepor
     gradient is wrong, and returns the report otherwise.
     """
     from pytest_dlcheck.gradients.public import check_gradients as check
+
+    return partial(check, backend=device.backend, seed=dl_seed)
+
+
+@pytest.fixture
+def check_models_equivalent(device: Device, dl_seed: int) -> Callable[..., EquivalenceReport]:
+    """`pytest_dlcheck.check_models_equivalent` on this test's backend and device, its targets drawn from the run's seed.
+
+    `check_models_equivalent(model_a, model_b, inputs)`: raises an assertion error with a table, and the first layer at which
+    the models part, if they are not one function; returns the report otherwise.
+    """
+    from pytest_dlcheck.architectures.public import check_models_equivalent as check
 
     return partial(check, backend=device.backend, seed=dl_seed)
 

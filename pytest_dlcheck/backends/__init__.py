@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pytest_dlcheck.errors import DlcheckError
+
 if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.devices import DeviceKind
 
-__all__ = ["BACKENDS", "create", "installed", "versions"]
+__all__ = ["BACKENDS", "create", "installed", "present", "versions"]
 
 BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 """In the order in which a default is chosen. `numpy` runs forward only."""
@@ -65,3 +69,19 @@ def create(name: str, kinds: Mapping[str, DeviceKind], cpu_devices: int = 1) -> 
     module = importlib.import_module(f"pytest_dlcheck.backends.{name}_backend")
     backend: Backend = module.BACKEND(kinds, cpu_devices)
     return backend
+
+
+def present() -> Backend:
+    """The backend that Keras runs on in this process, or would run on.
+
+    Raises:
+        DlcheckError: it is not installed.
+    """
+    from pytest_dlcheck.devices import kinds_by_name
+
+    running = getattr(sys.modules.get("keras"), "backend", None)
+    chosen = os.environ.get("KERAS_BACKEND") if running is None else running.backend()
+    name = chosen or next((each for each in BACKENDS if installed(each)), None)
+    if name not in BACKENDS or not installed(name):
+        raise DlcheckError(f"KERAS_BACKEND is {name!r}, which is not installed; there are {', '.join(BACKENDS)}")
+    return create(name, kinds_by_name(()))

@@ -240,6 +240,18 @@ class Backend(ABC):
             self.keras.utils.set_random_seed(seed)
 
     @abstractmethod
+    def gradients_of(self, model: Any, inputs: Any, objective: Callable[[Any], Any]) -> list[Array | None]:
+        """The gradient of a number with respect to each trainable weight, in training mode.
+
+        Args:
+            model: a built Keras model.
+            inputs: an array, batch first, or a nest of them.
+            objective: from the model's outputs to the number, in `keras.ops`.
+
+        Returns:
+            One array per entry of `model.trainable_weights`; None where the framework finds no path to the number.
+        """
+
     def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
         """The gradient of the mean loss with respect to each trainable weight, in training mode.
 
@@ -250,8 +262,19 @@ class Backend(ABC):
             y: targets, of the rank of the outputs (integer labels: one less).
 
         Returns:
-            One array per entry of `model.trainable_weights`; None where the framework finds no path to the loss.
+            As of `gradients_of`.
         """
+        keras, targets = self.keras, self.put(y)
+        return self.gradients_of(model, x, lambda outputs: keras.ops.mean(keras.losses.get(loss)(targets, outputs)))
+
+    def _exported(self, gradient: Any) -> Array:
+        """A gradient as an array; bfloat16, which NumPy lacks, as float32."""
+        narrow = self.keras.backend.standardize_dtype(gradient.dtype) == "bfloat16"
+        return self.to_numpy(self.keras.ops.cast(gradient, "float32") if narrow else gradient)
+
+    def put_all(self, nest: Any) -> Any:
+        """As `put`, for each array of a nest of lists."""
+        return [self.put_all(each) for each in nest] if isinstance(nest, (list, tuple)) else self.put(nest)
 
     # Modes.
 

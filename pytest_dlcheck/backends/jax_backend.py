@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pytest_dlcheck.backends.base import Array, Backend, Invoke
 from pytest_dlcheck.compiled_cache import build_of, folder_in
 from pytest_dlcheck.devices import DeviceName
@@ -64,17 +62,17 @@ class JaxBackend(Backend):
     def put(self, array: Array) -> Any:
         return self.framework.numpy.asarray(array)
 
-    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
-        jax, keras = self.framework, self.keras
+    def gradients_of(self, model: Any, inputs: Any, objective: Callable[[Any], Any]) -> list[Array | None]:
+        jax = self.framework
         trainable = [weight.value for weight in model.trainable_weights]
         others = [weight.value for weight in model.non_trainable_variables]
 
-        def mean_loss(weights: list[Any]) -> Any:
-            outputs, _ = model.stateless_call(weights, others, x, training=True)
-            return jax.numpy.mean(keras.losses.get(loss)(y, outputs))
+        def value(weights: list[Any], tensors: Any) -> Any:
+            outputs, _ = model.stateless_call(weights, others, tensors, training=True)
+            return objective(outputs)
 
         # Compiled, since op by op JAX compiles each operation for each shape on its own.
-        return [np.array(gradient) for gradient in jax.jit(jax.grad(mean_loss))(trainable)]
+        return [self._exported(gradient) for gradient in jax.jit(jax.grad(value))(trainable, self.put_all(inputs))]
 
     compiles_operations = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class NumpyBackend(Backend):
     def put(self, array: Array) -> Any:
         return np.array(array)
 
-    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
+    def gradients_of(self, model: Any, inputs: Any, objective: Callable[[Any], Any]) -> list[Array | None]:
         raise NotImplementedError("Keras on NumPy runs forward only")
 
 

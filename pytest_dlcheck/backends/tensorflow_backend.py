@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from pytest_dlcheck.backends.base import Array, Backend, Invoke
 from pytest_dlcheck.devices import DeviceName
 
@@ -71,15 +69,14 @@ class TensorFlowBackend(Backend):
     def put(self, array: Array) -> Any:
         return self.framework.constant(array)
 
-    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
+    def gradients_of(self, model: Any, inputs: Any, objective: Callable[[Any], Any]) -> list[Array | None]:
         tf = self.framework
         weights = [self.tensor(weight) for weight in model.trainable_weights]
         with tf.GradientTape() as tape:
-            outputs = model(tf.constant(x), training=True)
-            value = tf.reduce_mean(self.keras.losses.get(loss)(tf.constant(y), outputs))
+            value = objective(model(self.put_all(inputs), training=True))
         found = tape.gradient(value, weights, unconnected_gradients=tf.UnconnectedGradients.NONE)
         # A lookup's gradient comes as slices; a dense tensor is what the others give.
-        return [None if gradient is None else np.array(tf.convert_to_tensor(gradient).numpy()) for gradient in found]
+        return [None if gradient is None else self._exported(tf.convert_to_tensor(gradient)) for gradient in found]
 
     def graph(self, layer: Any, invoke: Invoke) -> Callable[[Sequence[Any]], Any]:
         return self._function(layer, invoke, compiled=False)

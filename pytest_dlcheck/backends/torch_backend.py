@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,13 +63,14 @@ class TorchBackend(Backend):
     def to_numpy(self, value: Any) -> Array:
         return np.array(self.tensor(value).detach().cpu().numpy())
 
-    def gradients(self, model: Any, loss: str, x: Array, y: Array) -> list[Array | None]:
-        torch, keras = self.framework, self.keras
+    def gradients_of(self, model: Any, inputs: Any, objective: Callable[[Any], Any]) -> list[Array | None]:
+        torch = self.framework
         weights = [weight.value for weight in model.trainable_weights]
-        outputs = model(x, training=True)
-        value = torch.mean(keras.losses.get(loss)(keras.ops.convert_to_tensor(y), outputs))
+        value = objective(model(self.put_all(inputs), training=True))
+        if not weights or not value.requires_grad:  # which PyTorch refuses to differentiate
+            return [None] * len(weights)
         found = torch.autograd.grad(value, weights, allow_unused=True)
-        return [None if gradient is None else self.to_numpy(gradient) for gradient in found]
+        return [None if gradient is None else self._exported(gradient) for gradient in found]
 
 
 BACKEND = TorchBackend

@@ -6,9 +6,24 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-__all__ = ["Build", "Case", "Name", "Tensor", "dumps", "loads", "map_tensors", "plain", "revive", "tensors", "with_values"]
+__all__ = [
+    "Build",
+    "Case",
+    "Name",
+    "Tensor",
+    "brief",
+    "describe",
+    "dumps",
+    "loads",
+    "map_tensors",
+    "plain",
+    "revive",
+    "tensors",
+    "with_values",
+]
 
 
 @dataclass(frozen=True)
@@ -158,12 +173,24 @@ def with_values(case: Case, number: int) -> Case:
 
 # As JSON. What JSON has no word for is an object with one key that begins with a dollar sign.
 
-_CLASSES: dict[str, type] = {"$tensor": Tensor, "$name": Name, "$build": Build, "$case": Case}
+
+@cache
+def _classes() -> Mapping[str, type]:
+    from pytest_dlcheck.architectures.architecture import Architecture, Node  # which hold tensors
+
+    return {
+        "$tensor": Tensor,
+        "$name": Name,
+        "$build": Build,
+        "$case": Case,
+        "$architecture": Architecture,
+        "$node": Node,
+    }
 
 
 def plain(value: Any) -> Any:
     """The value as JSON knows it; `revive` gives it back, tuples as tuples."""
-    for key, cls in _CLASSES.items():
+    for key, cls in _classes().items():
         if isinstance(value, cls):
             fields = {
                 each.name: plain(getattr(value, each.name))
@@ -200,9 +227,9 @@ def revive(value: Any) -> Any:
             return tuple(revive(item) for item in inner)
         if key == "$float":
             return float(inner)
-        if key in _CLASSES:
+        if key in _classes():
             try:
-                return _CLASSES[key](**{name: revive(item) for name, item in inner.items()})
+                return _classes()[key](**{name: revive(item) for name, item in inner.items()})
             except (TypeError, AttributeError) as error:
                 raise ValueError(f"not a stored {key[1:]}: {error}") from None
     return {key: revive(item) for key, item in value.items()}
@@ -225,7 +252,8 @@ def loads(text: str) -> Any:
 # For people.
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
+    """A case's value in a few words: `Dense(units=3)`, `float[2, 3] normal #0`."""
     if isinstance(value, Tensor):
         if value.literal is not None:
             return f"{value.dtype}{list(value.shape)}={value.literal}"
@@ -234,27 +262,27 @@ def _brief(value: Any) -> str:
     if isinstance(value, Name):
         return value.path
     if isinstance(value, Build):
-        given = [_brief(item) for item in value.positional] + [f"{k}={_brief(v)}" for k, v in value.arguments.items()]
+        given = [brief(item) for item in value.positional] + [f"{k}={brief(v)}" for k, v in value.arguments.items()]
         return f"{value.path.removeprefix('keras.')}({', '.join(given)})"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_brief(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {brief(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple):
-        return "(" + ", ".join(_brief(item) for item in value) + ("," if len(value) == 1 else "") + ")"
+        return "(" + ", ".join(brief(item) for item in value) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, list):
-        return "[" + ", ".join(_brief(item) for item in value) + "]"
+        return "[" + ", ".join(brief(item) for item in value) + "]"
     return repr(value)
 
 
 def describe(case: Case) -> str:
     """The case in a line or two: `Conv2D(filters=2, kernel_size=1) on float[1, 3, 3, 1] normal #0, float32`."""
-    arguments = ", ".join(f"{name}={_brief(value)}" for name, value in case.arguments.items())
-    text = f"{case.name}({arguments}) on {_brief(case.inputs)}"
+    arguments = ", ".join(f"{name}={brief(value)}" for name, value in case.arguments.items())
+    text = f"{case.name}({arguments}) on {brief(case.inputs)}"
     if case.call:
-        text += f", called with {_brief(case.call)}"
+        text += f", called with {brief(case.call)}"
     if case.masks is not None and any(mask is not None for mask in case.masks):
-        text += f", masks {_brief(case.masks)}"
+        text += f", masks {brief(case.masks)}"
     if case.adapt is not None:
-        text += f", adapted to {_brief(case.adapt)}"
+        text += f", adapted to {brief(case.adapt)}"
     text += f", {case.policy}"
     if case.settings:
         text += ", " + ", ".join(f"{name} {value}" for name, value in case.settings.items())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from pytest_dlcheck.backends import present
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.errors import DlcheckError
@@ -74,7 +74,7 @@ def check_gradients(
     """
     if order not in range(1, HIGHEST_ORDER + 1):
         raise DlcheckError(f"order {order!r}: there are 1, first derivatives, and 2, second ones as well")
-    backend = backend or _present()
+    backend = backend or present()
     backend.load()
     autodiff = autodiff_of(backend)
     chosen = autodiff.modes if modes is None else tuple(modes)
@@ -99,16 +99,6 @@ def check_gradients(
     if not any(row.check == "numeric" for row in rows):
         rows.append(Row("all", "numeric", chosen[0], WRONG, "it can be run in none of the modes"))
     return GradientReport(str(subject), backend.name, rows, seed).check()
-
-
-def _present() -> Backend:
-    from pytest_dlcheck.backends import BACKENDS, create, installed
-    from pytest_dlcheck.devices import kinds_by_name
-
-    name = os.environ.get("KERAS_BACKEND") or next((each for each in BACKENDS if installed(each)), None)
-    if name not in BACKENDS or not installed(name):
-        raise DlcheckError(f"KERAS_BACKEND is {name!r}, which is not installed; there are {', '.join(BACKENDS)}")
-    return create(name, kinds_by_name(()))
 
 
 def _converted(inputs: Any, backend: Backend) -> Any:

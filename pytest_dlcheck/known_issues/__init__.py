@@ -64,11 +64,16 @@ class KnownIssue(NamedTuple):
         device: str | None = None,
     ) -> bool:
         """Whether the entry speaks of this property of this subject on this product."""
+        return self.names_property(property_name) and self.speaks_of(subject, backend, versions, device)
+
+    def speaks_of(
+        self, subject: str | None, backend: str | None, versions: Mapping[str, str], device: str | None = None
+    ) -> bool:
+        """Whether the entry speaks of this subject on this product, of whatever property."""
         from packaging.specifiers import SpecifierSet
 
         return (
-            self.names_property(property_name)
-            and self.names_subject(subject)
+            self.names_subject(subject)
             and (not self.backends or backend in self.backends)
             and (not self.devices or device is None or device.partition(":")[0] in self.devices)
             and all(

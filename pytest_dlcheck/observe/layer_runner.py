@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Build, Case, Name, Tensor, map_tensors, tensors
+from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors
 from pytest_dlcheck.cases.values import make, rounded_to, weight_values
+from pytest_dlcheck.observe.framework_values import mask_of, value_of
 from pytest_dlcheck.observe.layer_observation import Outcome, Value
-from pytest_dlcheck.observe.nests import is_text, leaves_of, map_leaves, structure_of
-from pytest_dlcheck.subjects.callables import CUSTOM_OBJECTS
+from pytest_dlcheck.observe.nests import leaves_of, map_leaves, structure_of
+from pytest_dlcheck.observe.resolving import find, global_settings, resolve
 from pytest_dlcheck.subjects.spec import LayerSpec
 
 __all__ = ["LayerRunner", "remembered", "takes_training"]
@@ -50,43 +50,17 @@ class LayerRunner:
 
     # Making.
 
-    @contextlib.contextmanager
-    def settings(self) -> Iterator[None]:
-        config = self.keras.config
-        before = {name: getattr(config, name)() for name in self.case.settings}
-        for name, value in self.case.settings.items():
-            getattr(config, f"set_{name}")(value)
-        try:
-            with self.backend.alone(), self.keras.saving.custom_object_scope(dict(CUSTOM_OBJECTS)):
-                yield
-        finally:
-            for name, value in before.items():
-                getattr(config, f"set_{name}")(value)
+    def settings(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, Keras has the case's global settings."""
+        return global_settings(self.backend, self.case.settings)
 
     def resolve(self, value: Any) -> Any:
         """A case's value as the object that it stands for."""
-        if isinstance(value, Tensor):
-            return self.array(value)
-        if isinstance(value, Name):
-            return self.find(value.path)
-        if isinstance(value, Build):
-            given = [self.resolve(item) for item in value.positional]
-            return self.find(value.path)(*given, **self.resolve(dict(value.arguments)))
-        if isinstance(value, Mapping):
-            return {key: self.resolve(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self.resolve(item) for item in value)
-        return value
+        return resolve(self.backend, value, self.array)
 
     def find(self, path: str) -> Any:
-        module, _, rest = path.partition(".")
-        if module == "keras":
-            found: Any = self.keras
-            for part in rest.split("."):
-                found = getattr(found, part)
-            return found
-        module, _, name = path.rpartition(".")
-        return getattr(importlib.import_module(module), name)
+        """What a path names."""
+        return find(self.backend, path)
 
     def construct(self, case: Case | None = None) -> Any:
         """A new layer, not built."""
@@ -157,27 +131,10 @@ class LayerRunner:
 
     def value(self, tensor: Any) -> Value:
         """A tensor as a plain array."""
-        if isinstance(tensor, (np.ndarray, np.generic, int, float, bool, str, bytes, list)):
-            array = np.asarray(tensor)
-            if str(array.dtype) == "bfloat16":  # of the NumPy backend; NumPy's own functions do not know it as a float
-                return Value("bfloat16", array.astype(np.float32))
-            return Value(str(array.dtype), array)
-        dtype = str(self.keras.backend.standardize_dtype(tensor.dtype)) if not is_text(tensor) else "string"
-        if dtype == "bfloat16":
-            tensor = self.keras.ops.cast(tensor, "float32")
-        if self.keras.utils.__dict__.get("is_sparse") or hasattr(tensor, "todense"):
-            tensor = tensor.todense()
-        if type(tensor).__name__ == "SparseTensor":
-            tensor = self.backend.framework.sparse.to_dense(tensor)
-        array = self.backend.to_numpy(tensor)
-        return Value(dtype, array if dtype != "string" else np.vectorize(_text, otypes=[object])(array))
+        return value_of(self.backend, tensor)
 
     def _mask(self, tensor: Any) -> Array | None:
-        mask = getattr(tensor, "_keras_mask", None)
-        if mask is None:
-            get = getattr(importlib.import_module("keras.src.backend"), "get_keras_mask", None)
-            mask = get(tensor) if get is not None else None
-        return None if mask is None else np.asarray(self.backend.to_numpy(mask))
+        return mask_of(self.backend, tensor)
 
     def state(self, layer: Any) -> dict[str, Array]:
         """Every variable, by name; two of one name get a number."""
@@ -257,8 +214,3 @@ def attacher(keras: Any, mask: Any) -> Any:
             return input_shape
 
     return Attach()
-
-
-def _text(value: Any) -> str:
-    """TensorFlow's texts are bytes."""
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -21,7 +21,7 @@ from pytest_dlcheck.observe.observations import (
     Training,
 )
 from pytest_dlcheck.properties.comparison import identical, within
-from pytest_dlcheck.properties.verdict import PASS, Verdict, failed, passed
+from pytest_dlcheck.properties.verdict import PASS, Verdict, failed, first_failure, passed
 from pytest_dlcheck.references.network import forward
 from pytest_dlcheck.references.scores import LOSSES, accuracy_range
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, Rounding, from_moved_starts, propagated
@@ -42,14 +42,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.generic]
-
-
-def first_failure(*verdicts: Verdict) -> Verdict:
-    """The first verdict that is not a pass; when all pass, one pass that says what each of them said."""
-    for verdict in verdicts:
-        if verdict.outcome != PASS:
-            return verdict
-    return passed("\n".join(verdict.message for verdict in verdicts))
 
 
 def reference(spec: ModelSpec, weights: Sequence[Array], x: Array, dtype: object) -> Bounded:

@@ -15,6 +15,7 @@ __all__ = [
     "PropertyFailed",
     "Verdict",
     "failed",
+    "first_failure",
     "passed",
 ]
 
@@ -82,3 +83,11 @@ def passed(message: str) -> Verdict:
 
 def failed(message: str) -> Verdict:
     return Verdict(FAIL, message)
+
+
+def first_failure(*verdicts: Verdict) -> Verdict:
+    """The first verdict that is not a pass; when all pass, one pass that says what each of them said."""
+    for verdict in verdicts:
+        if verdict.outcome != PASS:
+            return verdict
+    return passed("\n".join(verdict.message for verdict in verdicts) or "nothing to compare")

@@ -18,7 +18,19 @@ from pytest_dlcheck.cases.case import Build, Case, Name, Tensor
 from pytest_dlcheck.cases.values import INTERESTING
 from pytest_dlcheck.subjects.spec import HALF, LayerSpec, World
 
-__all__ = ["Draw", "StillFails", "cases", "random_case", "shrink", "simplest_case"]
+__all__ = [
+    "Draw",
+    "Source",
+    "StillFails",
+    "cases",
+    "drawn_case",
+    "random_case",
+    "random_value",
+    "shrink",
+    "shrink_value",
+    "simplest_case",
+    "values",
+]
 
 T = TypeVar("T")
 Source = Callable[[int, int], int]
@@ -244,19 +256,33 @@ def _policies(spec: LayerSpec, world: World) -> tuple[str, ...]:
 
 def cases(spec: LayerSpec, world: World) -> st.SearchStrategy[Case]:
     """Cases of a layer, as a Hypothesis strategy."""
+    return values(lambda source: drawn_case(source, world, spec))
+
+
+def values(make: Callable[[Source], T]) -> st.SearchStrategy[T]:
+    """What a function makes of its choices, as a Hypothesis strategy."""
 
     @st.composite
-    def drawn(draw: Callable[[st.SearchStrategy[int]], int]) -> Case:
-        return _case(lambda low, high: draw(st.integers(low, high)), world, spec)
+    def drawn(draw: Callable[[st.SearchStrategy[int]], int]) -> T:
+        return make(lambda low, high: draw(st.integers(low, high)))
 
     return drawn()
 
 
 def random_case(spec: LayerSpec, world: World, seed: int) -> tuple[Case, tuple[int, ...]]:
-    """The case of a seed, and the choices that lead to it, from which Hypothesis can shrink.
+    """The case of a seed, and the choices that lead to it, from which Hypothesis can shrink."""
+    return random_value(lambda source: drawn_case(source, world, spec), seed)
+
+
+def random_value(make: Callable[[Source], T], seed: int) -> tuple[T, tuple[int, ...]]:
+    """What a seed's choices make, and the choices, from which Hypothesis can shrink.
 
     Each choice is uniform. Hypothesis's own generation favours what it has drawn before, which pays off over many more cases
     than a layer gets: of its first thirty, a third differ in nothing but the values of an input.
+
+    Args:
+        make: draws a value with what it is given.
+        seed: of the choices.
     """
     rng = random.Random(seed)
     choices: list[int] = []
@@ -265,15 +291,16 @@ def random_case(spec: LayerSpec, world: World, seed: int) -> tuple[Case, tuple[i
         choices.append(rng.randint(low, high))
         return choices[-1]
 
-    return _case(source, world, spec), tuple(choices)
+    return make(source), tuple(choices)
 
 
 def simplest_case(spec: LayerSpec, world: World) -> Case:
     """What everything shrinks towards."""
-    return _case(lambda low, high: low, world, spec)
+    return drawn_case(lambda low, high: low, world, spec)
 
 
-def _case(source: Source, world: World, spec: LayerSpec) -> Case:
+def drawn_case(source: Source, world: World, spec: LayerSpec) -> Case:
+    """The case of a layer to which a source's choices lead."""
     drawing = Draw(source, world, spec)
     spec.draw(drawing)
     return drawing.case()
@@ -306,6 +333,17 @@ def shrink(spec: LayerSpec, world: World, choices: Sequence[int], body: Callable
         choices: those of the case to begin with.
         body: raises `StillFails` for a case that shows what is looked for.
     """
+    shrink_value(lambda source: drawn_case(source, world, spec), choices, body)
+
+
+def shrink_value(make: Callable[[Source], T], choices: Sequence[int], body: Callable[[T], None]) -> None:
+    """As `shrink`, of anything that is drawn with a source.
+
+    Args:
+        make: draws a value with what it is given.
+        choices: those of the value to begin with.
+        body: raises `StillFails` for a value that shows what is looked for.
+    """
 
     @settings(
         database=_Start(choices),
@@ -316,9 +354,9 @@ def shrink(spec: LayerSpec, world: World, choices: Sequence[int], body: Callable
         report_multiple_bugs=False,
         print_blob=False,
     )
-    @given(cases(spec, world))
-    def run(case: Case) -> None:
-        body(case)
+    @given(values(make))
+    def run(value: T) -> None:
+        body(value)
 
     with contextlib.suppress(StillFails):
         run()

@@ -8,8 +8,8 @@ import numpy as np
 
 from pytest_dlcheck.cases.case import Build, Name
 from pytest_dlcheck.observe.layer_observation import Declared, Outcome, Raised, Restored
-from pytest_dlcheck.properties.layers.judging import Judging, all_of, same_outcome
-from pytest_dlcheck.properties.verdict import Verdict, failed, passed
+from pytest_dlcheck.properties.layers.judging import Judging, same_outcome
+from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
 from pytest_dlcheck.tolerance import of_sum
 
 __all__ = [
@@ -124,7 +124,7 @@ def config_restores(judging: Judging) -> Verdict | None:
     if verdict.outcome != "pass" or not isinstance(found, Restored):
         return verdict
     assert judging.outcome is not None
-    return all_of(
+    return first_failure(
         verdict,
         _masks(judging.outcome, found.outcome),
         _losses(judging, judging.outcome, found.outcome),

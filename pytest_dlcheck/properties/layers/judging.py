@@ -14,11 +14,11 @@ from pytest_dlcheck.cases.case import Build, Name, Tensor
 from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.layer_observation import LayerObservation, Outcome, Raised, Value
 from pytest_dlcheck.properties.comparison import within
-from pytest_dlcheck.properties.verdict import PASS, Verdict, failed, passed
+from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
 from pytest_dlcheck.subjects.spec import HALF, Call, Expected, LayerSpec, World, flat
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, perturbed, unreferenced
 
-__all__ = ["Judging", "all_of", "same_outcome"]
+__all__ = ["Judging", "same_outcome"]
 
 Array = NDArray[Any]
 
@@ -170,14 +170,6 @@ def _outputs(found: Any) -> list[Array]:
     return flat(found.outputs if isinstance(found, Expected) else found)
 
 
-def all_of(*verdicts: Verdict) -> Verdict:
-    """The first verdict that is not a pass, else one pass."""
-    for verdict in verdicts:
-        if verdict.outcome != PASS:
-            return verdict
-    return passed("; ".join(verdict.message for verdict in verdicts) or "nothing to compare")
-
-
 def compare(what: str, actual: Value, expected: Bounded | Array) -> Verdict:
     """An output against what it must be; infinities and NaN where the reference has them."""
     if not isinstance(expected, Bounded):
@@ -224,7 +216,7 @@ def same_outcome(what: str, judging: Judging, first: Outcome, second: Outcome, t
             continue
         else:
             verdicts.append(compare(name, other, judging.between(one, index, training)))
-    return all_of(*verdicts)
+    return first_failure(*verdicts)
 
 
 def brief(value: Any) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_dlcheck.observe.layer_observation import Outcome, Raised
-from pytest_dlcheck.properties.layers.judging import Judging, all_of, compare, same_outcome
-from pytest_dlcheck.properties.verdict import IMPRECISE, PASS, Verdict, failed, passed
+from pytest_dlcheck.properties.layers.judging import Judging, compare, same_outcome
+from pytest_dlcheck.properties.verdict import IMPRECISE, PASS, Verdict, failed, first_failure, passed
 from pytest_dlcheck.tolerance import Bounded, of_formula, of_lost_digits, of_sum
 
 __all__ = [
@@ -64,7 +64,7 @@ def _against(judging: Judging, outcome: Outcome, what: str, training: bool) -> V
     verdicts = []
     for index, (value, expected) in enumerate(zip(outcome.values, reference, strict=True)):
         verdicts.append(compare(f"{what}, output {index}" if len(reference) > 1 else what, value, expected))
-    return all_of(*verdicts)
+    return first_failure(*verdicts)
 
 
 def matches_reference(judging: Judging) -> Verdict | None:
@@ -126,7 +126,7 @@ def training_matches_reference(judging: Judging) -> Verdict | None:
             verdicts.append(
                 failed(f"state {name} after a training call: {got.tolist()} instead of {np.asarray(target).tolist()}")
             )
-    return all_of(*verdicts)
+    return first_failure(*verdicts)
 
 
 def same_twice(judging: Judging) -> Verdict | None:
@@ -200,7 +200,7 @@ def alone_as_in_the_batch(judging: Judging) -> Verdict | None:
                 whole = judging.between(value, index)
                 part = type(whole)(whole.value[row : row + 1], whole.tolerance[row : row + 1], whole.derived)
                 verdicts.append(compare(what, alone, part))
-    return all_of(*verdicts)
+    return first_failure(*verdicts)
 
 
 def _mode(judging: Judging, other: Outcome | Raised | None, what: str) -> Verdict | None:
@@ -259,7 +259,7 @@ def satisfies_identities(judging: Judging) -> Verdict | None:
                 verdicts.append(
                     compare(what, value, Bounded(np.asarray(target), np.maximum(tolerance, floor), "both sides round"))
                 )
-    return all_of(*verdicts)
+    return first_failure(*verdicts)
 
 
 def _wide(array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""What is recorded of one model built in several ways: plain arrays and names, nothing of a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pytest_dlcheck.observe.layer_observation import Raised, Value
+
+__all__ = ["FormSeen", "ModelsSeen", "Run", "Variable"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable, in the order in which its layer has it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a model computes from a state that it has been given.
+
+    Attributes:
+        inference: the outputs in inference mode.
+        masks: the mask attached to each of them.
+        moved_by_inference: the variables that the call in inference mode changed.
+        training: the outputs in training mode.
+        losses: what the model adds to its loss by itself, in the order in which it does, after the call in training mode.
+        state: every variable after that call, by its layer and place.
+        gradients: of the sum of the outputs times fixed random numbers, for each trainable weight; None where there is no path.
+        predicted: the outputs of `predict_on_batch`, which runs as a graph or compiled.
+        steps: the loss of each `train_on_batch`.
+        after: every variable after these.
+    """
+
+    inference: Sequence[Value]
+    masks: Sequence[Array | None]
+    moved_by_inference: tuple[str, ...]
+    training: Sequence[Value]
+    losses: Sequence[float]
+    state: Mapping[str, Array]
+    gradients: Mapping[str, Array | None]
+    predicted: Sequence[Value] = ()
+    steps: Sequence[float] = ()
+    after: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FormSeen:
+    """One model.
+
+    Attributes:
+        parameters: what `count_params()` says.
+        variables: of each layer, by its name (or of the whole model, in order).
+        weights: the names of the model's own list of weights, in order, each with its layer's.
+        declared: the shapes that the model declares for its outputs; None where it declares none.
+        run: what it computes.
+    """
+
+    parameters: int
+    variables: Mapping[str, tuple[Variable, ...]]
+    weights: tuple[str, ...]
+    declared: Sequence[tuple[int | None, ...]] | None
+    run: Run
+
+
+@dataclass
+class ModelsSeen:
+    """One model in several forms, the one that the others are compared with first.
+
+    Attributes:
+        dtype: that the models compute in: of it is the rounding that is allowed for.
+        ordered: whether every form has its layers in the same order.
+        named: whether variables that stand for each other have the same names.
+        forms: each form, or the error that it ended in.
+        moved: the first form's run from weights and inputs moved by two units of roundoff, a few times; empty where the forms
+            agree to the last bit, so that nobody needs to know.
+        parting: where a form parts from the first one, in words, where the outputs do.
+        copies: the first form cloned, made from its config, made from JSON, saved and loaded: its run.
+        frozen: what was trainable after `trainable = False`, and what training then changed; None if it was not tried.
+        cut: the outputs of models that end at each layer, beside those that the layers gave when the whole model ran.
+        batches: the outputs for the samples one by one, put together; None where they depend on each other.
+    """
+
+    dtype: str
+    ordered: bool = False
+    named: bool = True
+    forms: dict[str, FormSeen | Raised] = field(default_factory=dict)
+    moved: list[Run] = field(default_factory=list)
+    parting: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, FormSeen | Raised] = field(default_factory=dict)
+    frozen: Frozen | Raised | None = None
+    cut: dict[str, tuple[Sequence[Value], Sequence[Value]]] | Raised | None = None
+    batches: Sequence[Value] | Raised | None = None
+
+    @property
+    def first(self) -> FormSeen | None:
+        """What the others are compared with, if it went well."""
+        found = next(iter(self.forms.values()), None)
+        return found if isinstance(found, FormSeen) else None
+
+    @property
+    def others(self) -> dict[str, FormSeen]:
+        """The other forms and the copies that went well."""
+        later = {name: form for index, (name, form) in enumerate(self.forms.items()) if index}
+        return {name: form for name, form in {**later, **self.copies}.items() if isinstance(form, FormSeen)}
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A model that was frozen, trained, and unfrozen.
+
+    Attributes:
+        trainable: how many trainable weights it had while it was frozen.
+        moved: the weights that training changed meanwhile.
+        before: its trainable weights before, by name.
+        back: and after it was unfrozen.
+    """
+
+    trainable: int
+    moved: tuple[str, ...]
+    before: tuple[str, ...]
+    back: tuple[str, ...]
