@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_dlcheck import Backend, Device
+from pytest_dlcheck import Backend, Device, Verdict
 from pytest_dlcheck.architectures.check import EFFORTS, ArchitectureCheck, catalogue_of
 from pytest_dlcheck.architectures.drawing import KINDS
+from pytest_dlcheck.architectures.training_mode import observe_training_mode, training_reaches_layers
 from pytest_dlcheck.backends import versions
 from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import KnownIssue, load
@@ -39,3 +40,19 @@ def test_forms(
     seed = derive(dl_seed, "architectures", kind)
     check = ArchitectureCheck(kind, catalogue, backend, seed=seed, effort=EFFORTS[dl_profile], budget_s=dl_share_s)
     dl_findings(check.run())
+
+
+@pytest.mark.dl_trains
+@pytest.mark.dl_property("training_reaches_layers")
+@pytest.mark.parametrize(
+    "hands_on",
+    [
+        pytest.param(True, id="handed-on", marks=pytest.mark.dl_subject("keras.Model.handing_training_on")),
+        pytest.param(False, id="left-to-keras", marks=pytest.mark.dl_subject("keras.Model.leaving_training_to_keras")),
+    ],
+)
+def test_training_reaches_layers(
+    hands_on: bool, backend: Backend, device: Device, dl_seed: int, dl_judge: Callable[[Verdict], None]
+) -> None:
+    seed = derive(dl_seed, "training_mode")
+    dl_judge(training_reaches_layers(observe_training_mode(backend, hands_on=hands_on, seed=seed)))
