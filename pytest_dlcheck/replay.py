@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 from pytest_dlcheck.errors import DlcheckError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Mapping
 
+    from rich.console import Console
+    from rich.table import Table
+
+    from pytest_dlcheck.architectures.architecture import Architecture
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.cases.case import Case
+    from pytest_dlcheck.devices import DeviceName
+    from pytest_dlcheck.properties.verdict import Verdict
     from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 __all__ = ["replay"]
+
+KINDS = frozenset({"$case", "$architecture"})
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -30,9 +38,9 @@ def _read(path: str) -> dict[str, Any]:
         raise DlcheckError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise DlcheckError(f"{path} is no JSON: {error}") from None
-    if isinstance(found, dict) and "$case" in found:
+    if isinstance(found, dict) and set(found) & KINDS:
         found = {"case": found}
-    if not isinstance(found, dict) or "$case" not in (found.get("case") or {}):
+    if not isinstance(found, dict) or not set(found.get("case") or {}) & KINDS:
         raise DlcheckError(f"{path} holds no case: a report's folder `cases` has some")
     return found
 
@@ -55,6 +63,55 @@ def _replay_gradients(spec: LayerSpec, case: Case, backend: Backend, world: Worl
     return 0 if all(report.good for report in reports) else 1
 
 
+def _replay_architecture(architecture: Architecture, backend_name: str | None, device: str | None) -> int:
+    """Prints what each property makes of a model; gives the exit status."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from pytest_dlcheck.architectures.architecture import describe
+    from pytest_dlcheck.architectures.check import judge_architecture
+
+    backend, place = _chosen(backend_name, device)
+    console = Console()
+    console.print(escape(describe(architecture)), highlight=False)
+    with backend.activate(place):
+        verdicts = judge_architecture(architecture, backend)
+    table, well = _table(f"a model on {backend.name}, {place}", verdicts)
+    console.print(table)
+    return 0 if well else 1
+
+
+def _table(title: str, verdicts: Mapping[str, Verdict]) -> tuple[Table, bool]:
+    """A row for each property, and whether all of them hold."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pytest_dlcheck.properties.verdict import HARMLESS
+
+    table = Table("property", "verdict", "what was seen", title=title)
+    for name, verdict in verdicts.items():
+        colour = "green" if verdict.outcome in HARMLESS else "bold red"
+        table.add_row(name, f"[{colour}]{verdict.outcome}", escape(verdict.message))
+    return table, all(verdict.outcome in HARMLESS for verdict in verdicts.values())
+
+
+def _chosen(name: str | None, device: str | None) -> tuple[Backend, DeviceName]:
+    """The backend of that name, loaded, or the first that is installed, and the device or the first CPU.
+
+    Raises:
+        DlcheckError: the backend is not installed.
+    """
+    from pytest_dlcheck.backends import BACKENDS, create, installed
+    from pytest_dlcheck.devices import DeviceName, kinds_by_name
+
+    name = name or next((each for each in BACKENDS if installed(each)), None)
+    if name not in BACKENDS or not installed(name):
+        raise DlcheckError(f"backend {name!r} is not installed; there are {', '.join(filter(installed, BACKENDS)) or 'none'}")
+    backend = create(name, kinds_by_name(()))
+    backend.load()
+    return backend, DeviceName.parse(device or "cpu")
+
+
 def replay(path: str, backend_name: str | None, device: str | None) -> int:
     """Runs the case of a file, in every mode or in the one that it was stored for; gives the exit status.
 
@@ -68,14 +125,12 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    from pytest_dlcheck.backends import BACKENDS, create, installed, versions
+    from pytest_dlcheck.architectures.architecture import Architecture
+    from pytest_dlcheck.backends import versions
     from pytest_dlcheck.cases.case import Case, describe, revive
     from pytest_dlcheck.checking import judge_case
-    from pytest_dlcheck.devices import DeviceName, kinds_by_name
     from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
-    from pytest_dlcheck.properties.verdict import HARMLESS
     from pytest_dlcheck.subjects.layers import SPECS
     from pytest_dlcheck.subjects.spec import World
 
@@ -84,32 +139,27 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
         case = revive(stored["case"])
     except ValueError as error:
         raise DlcheckError(f"{path}: {error}") from None
+    if isinstance(case, Architecture):
+        return _replay_architecture(case, backend_name or stored.get("backend"), device or stored.get("device"))
     assert isinstance(case, Case)
     spec = SPECS.get(case.name)
     if spec is None:
         raise DlcheckError(f"{path}: there is no spec of {case.subject}")
-    name = backend_name or stored.get("backend") or next((each for each in BACKENDS if installed(each)), None)
-    if name not in BACKENDS or not installed(name):
-        raise DlcheckError(f"backend {name!r} is not installed; there are {', '.join(filter(installed, BACKENDS)) or 'none'}")
-    backend = create(name, kinds_by_name(()))
-    backend.load()
+    backend, place = _chosen(backend_name or stored.get("backend"), device or stored.get("device"))
+    name = backend.name
     kind = getattr(backend.keras.layers, spec.name, None)
     if kind is None:
         raise DlcheckError(f"keras {versions(name)['keras']} has no layers.{spec.name}")
-    place = DeviceName.parse(device or stored.get("device") or "cpu")
     world = World.of(name, versions(name)["keras"], kind, place.kind)
     console = Console()
     console.print(escape(describe(case)), highlight=False)
     if stored.get("property") in _gradient_properties():
         with backend.activate(place):
             return _replay_gradients(spec, case, backend, world, console)
-    table = Table("property", "verdict", "what was seen", title=f"{case.subject} on {name}, {place}")
-    well = True
+    verdicts: dict[str, Verdict] = {}
     with backend.activate(place):
         for group in GROUPS if stored.get("mode") not in GROUPS else (stored["mode"],):
-            for each, verdict in judge_case(spec, case, backend, world, of_group(group)).items():
-                fine = verdict.outcome in HARMLESS
-                well = well and fine
-                table.add_row(each, f"[{'green' if fine else 'bold red'}]{verdict.outcome}", escape(verdict.message))
+            verdicts |= judge_case(spec, case, backend, world, of_group(group))
+    table, well = _table(f"{case.subject} on {name}, {place}", verdicts)
     console.print(table)
     return 0 if well else 1

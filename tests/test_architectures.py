@@ -1,9 +1,14 @@
-"""Architectures as data, how they are drawn, and what the properties say of planted observations. No framework."""
+"""Architectures as data, how they are drawn, and what the properties say of planted observations."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +20,7 @@ from pytest_dlcheck.architectures.check import ArchitectureCheck, ArchitectureEf
 from pytest_dlcheck.architectures.drawing import KINDS, Catalogue, draw_architecture
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run, Variable
 from pytest_dlcheck.architectures.properties import PROPERTIES
+from pytest_dlcheck.architectures.script import architecture_script
 from pytest_dlcheck.architectures.training_mode import TrainingMode, training_reaches_layers
 from pytest_dlcheck.cases.case import Build, Tensor, dumps, loads
 from pytest_dlcheck.observe.layer_observation import Raised, Value
@@ -371,3 +377,41 @@ def test_a_budget_cuts_and_says_so() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown kind 'ring'; there are chain"):
         ArchitectureCheck("ring", CATALOGUE, BACKEND, seed=0, effort=EFFORT)
+
+
+# As a script, and again.
+
+
+def test_a_model_becomes_a_script_of_its_own(tmp_path: Path, needs: Callable[..., None]) -> None:
+    needs("torch")
+    nested = Architecture(
+        (Tensor((2, 3)),), (Build("keras.layers.LayerNormalization"), DENSE), (Node(0, (0,)), Node(1, (1,))), (2,)
+    )
+    recurrent = Build("keras.layers.Bidirectional", {"layer": Build("keras.layers.GRU", {"units": 2})})
+    reshape = Build("keras.layers.Reshape", {"target_shape": (2, 1)})
+    model = SHARED.replace(
+        layers=(DENSE, ADD, nested, Build("keras.layers.Dense", {"units": 3}), reshape, recurrent),
+        nodes=(Node(0, (0,)), Node(0, (1,)), Node(1, (2, 3)), Node(3, (4,)), Node(2, (5,)), Node(4, (6,)), Node(5, (7,))),
+        outputs=(4, 8),
+        policy="mixed_bfloat16",
+    )
+    path = tmp_path / "model.py"
+    path.write_text(architecture_script(model, "torch", 'outputs: fail\nit says """no"""'))
+    done = subprocess.run([sys.executable, path], check=False, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    parts = re.split(r"\w+ (?:inference|training)\n|losses .*\n", done.stdout)
+    tensors = [part for part in parts if part.startswith("[tensor")]
+    # Inference and training of both forms: the same outputs, since nothing in it is random.
+    assert len(tensors) == 4
+    assert tensors[0].partition("grad_fn")[0] == tensors[2].partition("grad_fn")[0]
+
+
+def test_a_stored_model_is_looked_at_again(tmp_path: Path, needs: Callable[..., None]) -> None:
+    needs("torch")
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"case": json.loads(dumps(SHARED)), "backend": "torch"}))
+    command = [sys.executable, "-m", "pytest_dlcheck.cli", "replay", path]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "t1 = layers.Dense(units=2) #0(x1)" in done.stdout
+    assert "training_call" in done.stdout

@@ -12,7 +12,7 @@ import numpy as np
 from pytest_dlcheck.cases.case import Build, Case, Name, Tensor, tensors
 from pytest_dlcheck.cases.values import make
 
-__all__ = ["script"]
+__all__ = ["CaseWriter", "backend_of", "docstring", "script"]
 
 WEIGHTS = '''
 def give_weights(layer, seed, dtype):
@@ -55,10 +55,12 @@ def script(case: Case, backend: str, said: str) -> str:
         backend: for `KERAS_BACKEND`.
         said: what was seen when the case was judged; it becomes the script's docstring.
     """
-    return _Writer(case, backend).text(said)
+    return CaseWriter(case, backend).text(said)
 
 
-class _Writer:
+class CaseWriter:
+    """Writes a case's values as Python; `custom` then holds what they need beside Keras and NumPy."""
+
     def __init__(self, case: Case, backend: str) -> None:
         self.case = case
         self.backend = backend
@@ -84,9 +86,8 @@ class _Writer:
             'if "training" in inspect.signature(layer.call).parameters:',
             f'    print("in training mode:", layer(x{call}, training=True))',
         ]
-        told = said.replace("\\", "\\\\").replace('"""', "'''")
         parts = [
-            f'"""{case.subject} on {backend_of(self.backend)}.\n\n{told}\n"""',
+            docstring(f"{case.subject} on {backend_of(self.backend)}.\n\n{said}"),
             f'import inspect\nimport os\n\nos.environ["KERAS_BACKEND"] = "{self.backend}"\n\nimport keras\nimport numpy as np',
             *self.custom.values(),
             *([WEIGHTS.strip()] if case.weights_seed is not None else []),
@@ -159,6 +160,12 @@ class _Writer:
         source = inspect.getsource(found).strip()
         self.custom[name] = source.replace(": Any", "").replace(" -> Any", "")
         return name
+
+
+def docstring(text: str) -> str:
+    """A text as a module's docstring."""
+    told = text.replace("\\", "\\\\").replace('"""', "'''")
+    return f'"""{told}\n"""'
 
 
 def _numbers(array: Any) -> str:

@@ -106,7 +106,8 @@ def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
     shown = [each for each in results if each["case"] is not None]
     if not shown:
         return
-    from pytest_dlcheck.cases.case import revive
+    from pytest_dlcheck.architectures.script import architecture_script
+    from pytest_dlcheck.cases.case import Case, revive
     from pytest_dlcheck.cases.script import script
 
     folder.mkdir(exist_ok=True)
@@ -116,7 +117,9 @@ def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
         )
         said = f"{each['property']}: {each['verdict']}\n{each['message']}"
         try:
-            text = script(revive(each["case"]), each["backend"], said)
+            found = revive(each["case"])
+            write = script if isinstance(found, Case) else architecture_script
+            text = write(found, each["backend"], said)
         except Exception as error:  # noqa: BLE001 - the report must not be lost over one script
             text = f"# The case could not be written as a script: {type(error).__name__}: {error}\n"
         (folder / f"{name}.py").write_text(text, "utf-8", "backslashreplace")
