@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CUSTOM", "SHARED", "TINY", "Arrays", "Call", "Field", "Layer", "TinySpec", "by_name"]
+__all__ = ["CUSTOM", "IMAGE", "SHARED", "TINY", "Arrays", "Call", "Field", "Layer", "TinySpec", "by_name"]
 
 Arrays = tuple[NDArray[Any], ...]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_dlcheck.observe.archives import Archived
 from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.observe.life_cycle_observations import (
     Exported,
@@ -23,6 +24,7 @@ from pytest_dlcheck.properties.verdict import PASS, Verdict, failed, passed
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, from_moved_starts
 
 __all__ = [
+    "archive_computes_the_same",
     "config_is_plain",
     "export_computes_the_same",
     "file_keeps_everything",
@@ -185,6 +187,44 @@ def is_refused(seen: Refused) -> Verdict:
     if not seen.untouched:
         return failed(f"{seen.what} raises {seen.error.kind}, and has changed weights before it does")
     return passed(f"{seen.what} raises {seen.error.kind}")
+
+
+def archive_computes_the_same(version: str, seen: Sequence[Archived | Raised]) -> Verdict:
+    """What an earlier version wrote comes back: weights and optimizer bit for bit, outputs within rounding of what that version
+    computed, and so do the losses of the training steps that it would have taken next."""
+    for each in seen:
+        verdict = failed(str(each)) if isinstance(each, Raised) else _archived(each)
+        if verdict is not None:
+            return Verdict(verdict.outcome, f"written by Keras {version}: {verdict.message}")
+    if not seen:
+        return failed(f"no file of Keras {version} was loaded")
+    names = ", ".join(each.name for each in seen if isinstance(each, Archived))
+    return passed(f"written by Keras {version}, and the same here: {names}")
+
+
+def _archived(seen: Archived) -> Verdict | None:
+    expected, name = seen.expected, seen.name
+    wrong = _identical(f"weights of {name}", seen.weights, expected.weights)
+    if wrong is None and seen.optimizer is not None:
+        wrong = _identical(f"optimizer variables of {name}", seen.optimizer, expected.optimizer)
+    if wrong is not None:
+        return wrong
+    parts = [*zip(seen.outputs, expected.outputs, expected.moved, [f"output {i} of {name}" for i in range(9)], strict=False)]
+    if len(seen.outputs) != len(expected.outputs):
+        return failed(f"{name} has {len(seen.outputs)} outputs instead of {len(expected.outputs)}")
+    if seen.losses is not None:
+        parts.append((seen.losses, expected.losses, expected.moved_losses, f"losses of the next steps of {name}"))
+    for found, value, moved, what in parts:
+        allowed = from_moved_starts(
+            np.asarray(value, dtype=np.float64),
+            np.asarray(moved, dtype=np.float64),
+            unit_roundoff=UNIT_ROUNDOFF["float32"],
+            scale=1.0,
+        )
+        verdict = within(what, found, allowed)
+        if verdict.outcome != PASS:
+            return verdict
+    return None
 
 
 def export_computes_the_same(seen: Exported | Raised) -> Verdict:
