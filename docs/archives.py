@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from pytest_dlcheck.backends import create
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.models.tiny import TINY, TinySpec
@@ -59,16 +60,14 @@ def expected(backend: Backend, spec: TinySpec, model: Any, seed: int) -> dict[st
     losses, moved = np.zeros(0), np.zeros((0, 0))
     if not spec.random:
         before = [backend.to_numpy(variable) for variable in [*model.weights, *optimizer]]
-        (moved,) = from_moved(
-            backend, model, inputs, lambda x: (steps(model, x, targets),), seed=seed, variables=optimizer
-        )
+        (moved,) = from_moved(backend, model, inputs, lambda x: (steps(model, x, targets),), seed=seed, variables=optimizer)
         losses = steps(model, inputs, targets)
         for variable, value in zip([*model.weights, *optimizer], before, strict=True):
             variable.assign(value)
     return {**found, f"{spec.name}/losses": losses, f"{spec.name}/moved_losses": moved}
 
 
-def unreadable(backend: Backend, spec: TinySpec, model: Any, path: Path, whole: Path, arrays: dict[str, Any]) -> str | None:
+def unreadable(backend: Backend, spec: TinySpec, path: Path, whole: Path, arrays: dict[str, Any]) -> str | None:
     """Why this version cannot read its own file; None if it can."""
     if not whole.exists():
         return f"{whole.name} is left out, and it is what the weights are loaded into"
@@ -105,7 +104,7 @@ def main() -> None:
                 save = model.save_weights if form == "weights" else model.save
                 saved = attempt("saving", lambda save=save, path=path: save(str(path)))
                 why = str(saved) if isinstance(saved, Raised) else None
-                why = why or unreadable(backend, spec, model, path, whole if form == "weights" else path, arrays)
+                why = why or unreadable(backend, spec, path, whole if form == "weights" else path, arrays)
                 if why is not None:
                     left_out[path.name] = why
                     path.unlink(missing_ok=True)

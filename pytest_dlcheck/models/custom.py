@@ -15,8 +15,8 @@ PACKAGE = "dlcheck"
 def custom_objects() -> dict[str, Any]:
     """The layer `Gated` and the activation `halved`, made anew: classes that no module holds, so that no import finds them.
 
-    `Gated` multiplies a dense layer within it by a weight of its own, and counts its calls in training in another that gradients
-    do not reach. Keras must be importable.
+    `Gated` multiplies a dense layer within it by a weight of its own, and counts its calls in training in another that
+    gradients do not reach. Keras must be importable.
     """
     import keras
 

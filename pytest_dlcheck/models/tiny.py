@@ -1,7 +1,7 @@
 """Tiny models as plain data: between them they hold what a file can lose.
 
-Weights that training moves and weights that it does not, random state, masks, shared and nested layers, several inputs and outputs,
-learnt statistics, and classes and functions that Keras does not know.
+Weights that training moves and weights that it does not, random state, masks, shared and nested layers, several inputs and
+outputs, learnt statistics, and classes and functions that Keras does not know.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CUSTOM", "IMAGE", "SHARED", "TINY", "Arrays", "Call", "Field", "Layer", "TinySpec", "by_name"]
+__all__ = ["CHAIN", "CUSTOM", "IMAGE", "SHARED", "TEXT", "TINY", "Arrays", "Call", "Field", "Layer", "TinySpec", "by_name"]
 
 Arrays = tuple[NDArray[Any], ...]
 
@@ -40,8 +40,8 @@ class Field:
 class Layer:
     """A layer by its class and arguments.
 
-    `kind` is a name in `keras.layers`, `Sequential` (of `parts`), or a name of `pytest_dlcheck.models.custom`. `parts` are layers
-    within this one: of a `Sequential` its layers, of a wrapper the layer that it wraps.
+    `kind` is a name in `keras.layers`, `Sequential` (of `parts`), or a name of `pytest_dlcheck.models.custom`. `parts` are
+    layers within this one: of a `Sequential` its layers, of a wrapper the layer that it wraps.
     """
 
     kind: str
@@ -173,7 +173,11 @@ NESTED = TinySpec(
         "inner": Layer(
             "Sequential",
             {},
-            (Layer("Dense", {"units": 4, "activation": "elu"}), Layer("Dropout", {"rate": 0.4, "seed": 12}), Layer("LayerNormalization")),
+            (
+                Layer("Dense", {"units": 4, "activation": "elu"}),
+                Layer("Dropout", {"rate": 0.4, "seed": 12}),
+                Layer("LayerNormalization"),
+            ),
         ),
         "last": Layer("Dense", {"units": 2}),
     },

@@ -12,7 +12,9 @@ __all__ = ["build", "compile_tiny", "single"]
 
 
 def _made(keras: Any, layer: Layer, name: str | None, custom: Mapping[str, Any]) -> Any:
-    arguments = {key: custom[value] if isinstance(value, str) and value in custom else value for key, value in layer.arguments.items()}
+    arguments = {
+        key: custom[value] if isinstance(value, str) and value in custom else value for key, value in layer.arguments.items()
+    }
     if name is not None:
         arguments["name"] = name
     parts = [_made(keras, part, None, custom) for part in layer.parts]

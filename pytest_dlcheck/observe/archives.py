@@ -1,7 +1,7 @@
-"""Files that earlier versions of Keras wrote: where they lie, what they must give, and what they give when they are loaded here.
+"""Files that earlier versions of Keras wrote: where they lie, what they must give, and what they give here.
 
-An archive is a `.tar.xz` of one version: of each tiny model `NAME.keras`, `NAME.weights.h5` and `NAME.h5` (the legacy format) as
-that version wrote them, and `expected.npz` with what it computed. `docs/archives.py` writes them.
+An archive is a `.tar.xz` of one version: of each tiny model `NAME.keras`, `NAME.weights.h5` and `NAME.h5` (the legacy format)
+as that version wrote them on PyTorch, and `expected.npz` with what it computed. `docs/archives.py` writes them.
 """
 
 from __future__ import annotations

@@ -169,6 +169,11 @@ class LifeCycleObserver:
             run = train(self.backend, model, self.spec, self.seed, callbacks=(each_epoch, noting), x=self.x)
         return model, run, states
 
+    @property
+    def model(self) -> Any:
+        """The model after all epochs."""
+        return self._trained[0]
+
     @cached_property
     def original(self) -> Held:
         return self._trained[1].held
@@ -176,7 +181,9 @@ class LifeCycleObserver:
     @cached_property
     def plain(self) -> Plain:
         model = self._trained[0]
-        text = attempt("json.dumps of the config", lambda: json.dumps(_without(model.get_config(), OF_BUILDING), sort_keys=True))
+        text = attempt(
+            "json.dumps of the config", lambda: json.dumps(_without(model.get_config(), OF_BUILDING), sort_keys=True)
+        )
 
         def again() -> str:
             made = type(model).from_config(json.loads(json.dumps(model.get_config())), **self._known())

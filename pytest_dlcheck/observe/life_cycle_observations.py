@@ -1,4 +1,4 @@
-"""What became of a model that was taken apart, written to a file, or read from one: plain arrays and names, no framework objects."""
+"""What became of a model that was taken apart, written to a file, or read from one: plain arrays and names."""
 
 from __future__ import annotations
 

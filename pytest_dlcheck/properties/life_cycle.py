@@ -1,4 +1,4 @@
-"""What must hold when a model is taken apart, saved, loaded, or trained on. Pure functions: an observation in, a verdict out."""
+"""What must hold when a model is taken apart, saved, loaded, or trained on: an observation in, a verdict out."""
 
 from __future__ import annotations
 
@@ -202,11 +202,24 @@ def archive_computes_the_same(version: str, seen: Sequence[Archived | Raised]) -
     return passed(f"written by Keras {version}, and the same here: {names}")
 
 
+def _as_written(found: Sequence[Array], expected: Sequence[Array]) -> list[Array]:
+    """Integers in the width that the file's backend counts in, where it can hold them: a counter has 32 bits or 64."""
+
+    def narrowed(one: Array, other: Array) -> Array:
+        cast = one.astype(other.dtype) if one.dtype.kind == other.dtype.kind == "i" else one
+        return cast if np.array_equal(cast, one) else one
+
+    if len(found) != len(expected):
+        return list(found)
+    return [narrowed(one, other) for one, other in zip(found, expected, strict=True)]
+
+
 def _archived(seen: Archived) -> Verdict | None:
     expected, name = seen.expected, seen.name
-    wrong = _identical(f"weights of {name}", seen.weights, expected.weights)
+    wrong = _identical(f"weights of {name}", _as_written(seen.weights, expected.weights), expected.weights)
     if wrong is None and seen.optimizer is not None:
-        wrong = _identical(f"optimizer variables of {name}", seen.optimizer, expected.optimizer)
+        optimizer = _as_written(seen.optimizer, expected.optimizer)
+        wrong = _identical(f"optimizer variables of {name}", optimizer, expected.optimizer)
     if wrong is not None:
         return wrong
     parts = [*zip(seen.outputs, expected.outputs, expected.moved, [f"output {i} of {name}" for i in range(9)], strict=False)]

@@ -23,15 +23,14 @@ Load = Callable[..., list[Archived | Raised]]
 PARAMETERS = [
     pytest.param(version, id=version, marks=pytest.mark.dl_subject(f"archives.{version}")) for version in archives.versions()
 ]
-# In `smoke` each version's files of two models, others for the next version.
-IN_SMOKE = 2
+# How many models' files of each version are loaded: others for the next version.
+MODELS = {"smoke": 1, "default": 3, "nightly": len(TINY)}
 
 
 def chosen(version: str, profile: str) -> tuple[TinySpec, ...]:
-    if profile != "smoke":
-        return TINY
-    start = IN_SMOKE * archives.versions().index(version)
-    return tuple(TINY[(start + number) % len(TINY)] for number in range(IN_SMOKE))
+    count = MODELS[profile]
+    start = count * archives.versions().index(version)
+    return tuple(TINY[(start + number) % len(TINY)] for number in range(count))
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
@@ -46,16 +45,16 @@ def archive(request: pytest.FixtureRequest, backend: Backend) -> Archive:
 
 
 @pytest.fixture
-def load(
-    archive: Archive, backend: Backend, device: Device, dl_compiled_once: None, dl_profile: str, tmp_path: Path
-) -> Load:
+def load(archive: Archive, backend: Backend, device: Device, dl_compiled_once: None, dl_profile: str, tmp_path: Path) -> Load:
     """Loads the version's files of one format, and trains on if asked to."""
 
     def load(form: str, *, training: bool = False) -> list[Archived | Raised]:
         specs = [spec for spec in chosen(archive.version, dl_profile) if not (training and spec.random)]
-        if training and dl_profile == "smoke":
-            if archive.version != archives.versions()[-1]:
-                pytest.skip("in smoke only what the newest version wrote is trained on")
+        if training and dl_profile != "nightly":
+            if archive.version not in (archives.versions()[0], archives.versions()[-1]):
+                pytest.skip(
+                    "what the oldest and the newest version wrote is trained on; with --dl-profile nightly the others' too"
+                )
             specs = [IMAGE]
         found = [archives.observe(backend, spec, archive, form, tmp_path, training=training) for spec in specs]
         if not any(found):

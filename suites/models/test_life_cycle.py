@@ -9,7 +9,8 @@ import pytest
 
 from pytest_dlcheck import Backend, Device
 from pytest_dlcheck.backends import versions
-from pytest_dlcheck.models.tiny import CUSTOM, SHARED, TINY, TinySpec
+from pytest_dlcheck.models.tiny import CHAIN, CUSTOM, IMAGE, SHARED, TEXT, TINY, TinySpec
+from pytest_dlcheck.observe.export import exported, why_not
 from pytest_dlcheck.observe.life_cycle import LifeCycleObserver
 from pytest_dlcheck.properties import life_cycle
 from pytest_dlcheck.properties.verdict import Verdict
@@ -18,6 +19,10 @@ from pytest_dlcheck.seeds import derive
 Judge = Callable[[Verdict], None]
 
 pytestmark = pytest.mark.dl_trains
+
+
+# Those that between them show most; the others wait for `default`.
+IN_SMOKE = (CHAIN, TEXT, SHARED, CUSTOM)
 
 
 def parameters(*specs: TinySpec) -> list[Any]:
@@ -37,6 +42,7 @@ def life(
     device: Device,
     dl_compiled_once: None,
     dl_seed: int,
+    dl_profile: str,
     tmp_path_factory: pytest.TempPathFactory,
     observed: dict[tuple[str, str, str], LifeCycleObserver],
 ) -> LifeCycleObserver:
@@ -45,6 +51,8 @@ def life(
     if keras.startswith("2."):
         pytest.skip(f"Keras {keras}: the files of Keras 3 are what is checked")
     spec: TinySpec = request.param
+    if dl_profile == "smoke" and spec not in IN_SMOKE:
+        pytest.skip(f"the model {spec.name!r} is left to --dl-profile default")
     key = (backend.name, str(device), spec.name)
     if key not in observed:
         seed = derive(dl_seed, "saving", spec.name)
@@ -123,3 +131,21 @@ def test_python_code_is_not_loaded_unless_asked_for(life: LifeCycleObserver, dl_
     refused, loaded = life.loaded_with_a_lambda()
     dl_judge(life_cycle.is_refused(refused))
     dl_judge(life_cycle.file_keeps_everything(loaded))
+
+
+@pytest.mark.dl_only("tensorflow")
+@pytest.mark.dl_property("export")
+def test_export(life: LifeCycleObserver, dl_judge: Judge) -> None:
+    dl_judge(life_cycle.export_computes_the_same(exported(life)))
+
+
+@pytest.mark.dl_only("jax", "torch")
+@pytest.mark.parametrize("life", parameters(CHAIN, IMAGE, SHARED), indirect=True)
+@pytest.mark.dl_property("export")
+def test_export_to_tensorflow(life: LifeCycleObserver, dl_profile: str, dl_judge: Judge) -> None:
+    if dl_profile == "smoke":
+        pytest.skip("a SavedModel needs TensorFlow's import beside the backend's: --dl-profile default")
+    reason = why_not(life.backend)
+    if reason is not None:
+        pytest.skip(reason)
+    dl_judge(life_cycle.export_computes_the_same(exported(life)))
