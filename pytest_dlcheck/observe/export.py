@@ -27,9 +27,7 @@ def why_not(backend: Backend) -> str | None:
     if importlib.util.find_spec("tensorflow") is None:
         return "a SavedModel is TensorFlow's, which is not installed"
     if backend.name == "torch":
-        return (
-            "Keras on PyTorch traces a SavedModel for one size of batch, by an experimental package that is not ours to install"
-        )
+        return "Keras on PyTorch exports a SavedModel by way of torch_xla, experimentally and for one size of batch only"
     return None
 
 

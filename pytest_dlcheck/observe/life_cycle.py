@@ -200,7 +200,7 @@ class LifeCycleObserver:
         ways: dict[str, Callable[[], Any]] = {
             "config": lambda: type(model).from_config(model.get_config(), **self._known()),
             "json": lambda: self.keras.models.model_from_json(model.to_json(), **self._known()),
-            "clone": lambda: self.keras.models.clone_model(model),
+            "clone": self._clone,
         }
 
         def observe() -> Rebuilt:
@@ -212,6 +212,10 @@ class LifeCycleObserver:
             return Rebuilt(way, self.original, self.hold(made), after)
 
         return attempt(f"making the model again by way of {way}", observe)
+
+    def _clone(self) -> Any:
+        with self.keras.saving.custom_object_scope(dict(self.custom or {})):
+            return self.keras.models.clone_model(self.model)
 
     def reloaded(self, way: str) -> Reloaded | Raised:
         """The model from a file: `keras`, `weights` (into a model of other weights) or `h5`."""

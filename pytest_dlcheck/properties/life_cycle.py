@@ -100,8 +100,8 @@ def rebuilt_is_the_same(seen: Rebuilt | Raised) -> Verdict:
     wrong = _first(
         _first_difference("the config", found.config, expected.config),
         _names(found, expected),
-        _identical("weights", found.weights, expected.weights),
         _identical("weights of the original after those of the new model were changed", seen.original_after, expected.weights),
+        _identical("weights", found.weights, expected.weights),
         _identical("outputs", found.outputs, expected.outputs),
     )
     return wrong or passed(f"by way of {seen.way}: {len(found.weights)} weights, {len(found.outputs)} outputs, all identical")
