@@ -8,7 +8,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["Irrelevance", "Masked", "Run", "Scores", "Scoring", "Steps", "Task", "Training"]
+__all__ = [
+    "Accumulated",
+    "Irrelevance",
+    "Masked",
+    "Run",
+    "Scaled",
+    "ScaledStep",
+    "Scores",
+    "Scoring",
+    "Steps",
+    "Task",
+    "Training",
+]
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
@@ -46,7 +58,13 @@ class Task:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Batches, the short one included."""
         return -(-len(self.x) // self.batch_size)
+
+    @property
+    def updates(self) -> int:
+        """How many the optimizer has made in the end."""
+        return self.epochs * self.steps_per_epoch // self.accumulation
 
 
 @dataclass(frozen=True)
@@ -147,3 +165,54 @@ class Masked:
     before: tuple[Array, ...]
     after: tuple[Array, ...]
     loss: float
+
+
+@dataclass(frozen=True)
+class Accumulated:
+    """Training whose gradients are added up over several small batches.
+
+    Attributes:
+        small: the run as what it is, small batches.
+        big: the same run as what it must equal, one step for each batch of as many samples.
+        after: the weights after each small batch.
+    """
+
+    small: Training
+    big: Training
+    after: tuple[Weights, ...]
+
+
+@dataclass(frozen=True)
+class ScaledStep:
+    """One step of training with a scaled loss.
+
+    Attributes:
+        finite: whether its gradients were to be finite.
+        loss: that was reported.
+        scale: the loss scale after it.
+        updates: how many the inner optimizer counts.
+        weights: after it.
+    """
+
+    finite: bool
+    loss: float
+    scale: float
+    updates: int
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Some steps of training with a scaled loss in half precision, all on the same batch.
+
+    Attributes:
+        task: one finite step.
+        scale: the one to begin with.
+        growth: after how many finite steps it is doubled.
+        steps: what was done.
+    """
+
+    task: Task
+    scale: float
+    growth: int
+    steps: tuple[ScaledStep, ...]

@@ -59,7 +59,7 @@ def _bounded(task: Task, read: Callable[[Trained], Any]) -> Bounded:
 def takes_the_steps(seen: Training) -> Verdict:
     """However training is started, the weights, the moving statistics and the count of steps are those of the reference."""
     task = seen.task
-    expected_steps = task.steps_per_epoch * task.epochs
+    expected_steps = task.updates
     expected = {name: _bounded(task, partial(_weight, name)) for name in task.start}
     verdicts = []
     for way, run in seen.runs.items():

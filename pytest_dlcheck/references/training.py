@@ -1,8 +1,8 @@
 """Training of a small classifier in float64 NumPy: forward, backward, update, batch by batch.
 
 The network is tanh(x K + b), batch normalization (or none), and softmax(h K + b); the loss is cross-entropy of integer labels,
-the optimizer gradient descent with momentum. Formulas: Ioffe and Szegedy, Batch Normalization, 2015, for the normalization and its
-gradient; m <- momentum m - rate g, w <- w + m for the update, as the documentation of `keras.optimizers.SGD` gives it.
+the optimizer gradient descent with momentum. Formulas: Ioffe and Szegedy, Batch Normalization, 2015, for the normalization and
+its gradient; m <- momentum m - rate g, w <- w + m for the update, as the documentation of `keras.optimizers.SGD` gives it.
 """
 
 from __future__ import annotations

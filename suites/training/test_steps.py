@@ -75,8 +75,10 @@ def test_data_source(steps: StepsObserver, source: str, dl_judge: Judge) -> None
 def test_mode(steps: StepsObserver, backend: Backend, mode: str, from_profile: FromProfile, dl_judge: Judge) -> None:
     if (mode, backend.name) == ("jit_compile", "torch"):
         from_profile("nightly", "torch.compile takes minutes for one step on a CPU")
-    if (mode, backend.name) == ("run_eagerly", "jax") or mode == "steps_per_execution=5":
-        from_profile("default", "JAX compiles every operation" if mode == "run_eagerly" else "another number of steps is tried")
+    if (mode, backend.name) == ("run_eagerly", "jax"):
+        from_profile("default", "JAX compiles every operation")
+    if mode in ("jit_compile", "steps_per_execution=5"):
+        from_profile("default", "every mode is compiled anew")
     seen = steps.mode(mode)
     dl_judge(training.first_failure(training.takes_the_steps(seen), training.reported_losses(seen)))
 
