@@ -245,8 +245,26 @@ def test_averages() -> None:
     for wrong in (averaged(momentum=0.7), averaged(from_zero=True), averaged(raw=True), averaged(disturbed=True)):
         assert properties.averages_are_scored(wrong).outcome == "fail"
     assert properties.averages_are_scored(replace(averaged(), final=after(task()))).outcome == "fail"
-    assert properties.swaps_back_after_predicting(averaged()).outcome == "pass"
-    assert properties.swaps_back_after_predicting(replace(averaged(), after_predicting=of_epoch(2))).outcome == "fail"
+
+
+def test_swaps_back() -> None:
+    right = averaged()
+    before = start(normalized=False)
+    averages = {name: np.float32(value) for name, value in right.final.items()}
+    in_place = {}
+    for name, value in before.items():
+        w, a = value, averages[name]
+        for _ in range(2):
+            w = w + a
+            a = w - a
+            w = w - a
+        in_place[name] = w
+    right = replace(right, before_predicting=before, after_predicting=in_place)
+    assert any((in_place[name] != before[name]).any() for name in before)
+    assert properties.swaps_back_after_predicting(right).outcome == "pass"
+    assert properties.swaps_back_after_predicting(replace(right, after_predicting=averages)).outcome == "fail"
+    near = {**before, "out.bias": before["out.bias"] + np.float32(1e-5)}
+    assert properties.swaps_back_after_predicting(replace(right, after_predicting=near)).outcome == "fail"
 
 
 def test_fits_again() -> None:

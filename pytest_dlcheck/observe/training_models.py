@@ -94,8 +94,9 @@ class Trainee:
 
     @property
     def steps(self) -> int:
-        """How many the optimizer has made."""
-        return int(self.backend.to_numpy(self.model.optimizer.iterations))
+        """How many the optimizer has made, or the one inside it where the loss is scaled."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return int(self.backend.to_numpy(optimizer.iterations))
 
     @contextlib.contextmanager
     def recompiled(self, **options: Any) -> Iterator[None]:

@@ -21,7 +21,7 @@ COUNT, MICRO, ACCUMULATION = 16, 4, 2
 RATE, MOMENTUM = 0.25, 0.5
 SCALE, GROWTH = 2.0**10, 3
 """A scale that keeps every gradient finite and normal in float16, and after how many finite steps it is doubled."""
-OVERFLOW = 2.0**15
+OVERFLOW = 2.0**90
 
 
 class AccumulationObserver:
@@ -100,11 +100,13 @@ class ScalingObserver:
         trainee = Trainee(model, self.backend)
         start = trainee.weights()
         steps = []
-        # An input in whose gradient float16 overflows; tanh keeps the loss itself finite.
-        huge = x * np.float32(OVERFLOW)
+        # Weights of the samples by which the gradients of half precision overflow, and the loss, in float32, does not.
+        ordinary = np.ones(len(x), dtype=np.float32)
         with self.backend.alone():
             for finite in (True, False, True, True, True, False, False):
-                loss = float(model.train_on_batch(x if finite else huge, labels))
+                model.reset_metrics()
+                counts = ordinary if finite else ordinary * np.float32(OVERFLOW)
+                loss = float(model.train_on_batch(x, labels, sample_weight=counts))
                 scale = float(self.backend.to_numpy(optimizer.dynamic_scale))
                 steps.append(ScaledStep(finite, loss, scale, trainee.steps, trainee.weights()))
         task = Task(start, x, labels, None, len(x), 1, RATE, dtype="float16")

@@ -24,7 +24,7 @@ from pytest_dlcheck.properties.comparison import identical, within
 from pytest_dlcheck.properties.training import first_failure, takes_the_steps
 from pytest_dlcheck.properties.verdict import Verdict, failed, passed
 from pytest_dlcheck.references.training import Batch, Descent, cross_entropy, inference, train
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, perturbed
+from pytest_dlcheck.tolerance import SMALLEST_NORMAL, UNIT_ROUNDOFF, Bounded, perturbed
 
 __all__ = [
     "averages_are_scored",
@@ -236,8 +236,18 @@ def averages_are_scored(seen: Averaged) -> Verdict:
 
 
 def swaps_back_after_predicting(seen: Averaged) -> Verdict:
-    """A prediction with SwapEMAWeights leaves the weights as they were."""
-    return _same("weights after predict", seen.after_predicting, seen.before_predicting)
+    """A prediction with SwapEMAWeights leaves the weights as they were.
+
+    Weights may be swapped in place, w += a, a = w - a, w -= a, as on TensorFlow: two swaps are six sums, each of numbers of up
+    to |w| + |a|.
+    """
+    verdicts = []
+    for name, before in seen.before_predicting.items():
+        value = before.astype(np.float64)
+        roundings = 6 * UNIT_ROUNDOFF["float32"] * (np.abs(value) + np.abs(seen.final[name]))
+        bounded = Bounded(value, roundings + SMALLEST_NORMAL, "two swaps by three sums each")
+        verdicts.append(within(f"{name} after predict", seen.after_predicting[name], bounded))
+    return first_failure(*verdicts)
 
 
 def fits_again(seen: Continued) -> Verdict:

@@ -22,7 +22,12 @@ def accumulation_is_the_big_batch(seen: Accumulated) -> Verdict:
             return failed(f"batch {number} of groups of {every} moves weights")
         if not number % every and any(still):
             return failed(f"batch {number}, the last of its group of {every}, leaves weights where they are")
-    return first_failure(takes_the_steps(seen.big), takes_the_steps(seen.small))
+    return first_failure(*(takes_the_steps(_counted(each)) for each in (seen.big, seen.small)))
+
+
+def _counted(seen: Training) -> Training:
+    """With the count of steps that is expected: whether `iterations` counts batches or updates is not documented."""
+    return replace(seen, runs={way: replace(run, steps=seen.task.updates) for way, run in seen.runs.items()})
 
 
 def skips_what_is_not_finite(seen: Scaled) -> Verdict:
