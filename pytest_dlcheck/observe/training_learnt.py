@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["Growth", "Learning", "Repeated"]
+__all__ = ["Growth", "Learning", "Repeated", "Streamed"]
 
 Array = NDArray[Any]
 
@@ -59,3 +60,20 @@ class Growth:
     arrays: tuple[int, ...]
     objects: tuple[int, ...]
     buffers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Metrics over batches.
+
+    Attributes:
+        probabilities: what was scored, (n, classes).
+        labels: one-hot, (n, classes).
+        weights: of the samples, or None.
+        ways: each metric's value, by the way of going through the samples.
+    """
+
+    probabilities: Array
+    labels: Array
+    weights: Array | None
+    ways: Mapping[str, Mapping[str, float]]
