@@ -48,6 +48,8 @@ RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 # Arguments that speak of the batch's size, or with which a layer gives more than one tensor or refuses what it is given.
 OF_THE_BATCH = frozenset({"noise_shape", "batch_size", "batch_shape", "batch_input_shape"})
 SEVERAL_OUTPUTS = frozenset({"return_state"})
+# A low-rank adaptation is merged into the kernel when it is saved, as documented: what is loaded has other weights.
+MERGED_WHEN_SAVED = frozenset({"lora_rank"})
 
 REMEMBERS = frozenset({"BatchNormalization", "SpectralNormalization"})
 """Layers whose state changes in training."""
@@ -82,7 +84,7 @@ class Catalogue:
             and spec.has_batch(case)
             and not spec.stateful(case)
             and not spec.random(case, False)
-            and not (OF_THE_BATCH | SEVERAL_OUTPUTS) & set(case.arguments)
+            and not (OF_THE_BATCH | SEVERAL_OUTPUTS | MERGED_WHEN_SAVED) & set(case.arguments)
             and spec.unsupported(case, world) is None
             and not self.known(spec, case)
         )
