@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_dlcheck.architectures.added_losses import AddedLosses, added_losses_count
 from pytest_dlcheck.architectures.architecture import Architecture, Node, describe, pruned
-from pytest_dlcheck.architectures.check import ArchitectureCheck, ArchitectureEffort
+from pytest_dlcheck.architectures.check import ArchitectureCheck, ArchitectureEffort, names_of_model
 from pytest_dlcheck.architectures.drawing import KINDS, Catalogue, draw_architecture
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run, Variable
 from pytest_dlcheck.architectures.properties import PROPERTIES
 from pytest_dlcheck.architectures.script import architecture_script
 from pytest_dlcheck.architectures.training_mode import TrainingMode, training_reaches_layers
 from pytest_dlcheck.cases.case import Build, Tensor, dumps, loads
+from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.properties.verdict import PASS, failed, passed
 from pytest_dlcheck.strategies.draw import random_value
@@ -332,6 +334,22 @@ def test_training_mode_that_reaches_no_layer_is_seen(mode: TrainingMode, outcome
     assert training_reaches_layers(mode).outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("losses", "outcome"),
+    [
+        (AddedLosses("float32", 9.0, 0.5, 9.5), PASS),
+        (AddedLosses("bfloat16", 9.0, 2.0, 11.03125), PASS),
+        (AddedLosses("float32", 9.0, 0.5, 9.0), "fail"),
+        (AddedLosses("bfloat16", 9.0, 0.5, 9.0), "fail"),
+        (AddedLosses("float32", 9.0, 0.5, 10.0), "fail"),
+        (AddedLosses("float32", 9.0, 0.0, 9.0), "fail"),
+        (AddedLosses("float16", 9.0, 0.5, Raised("TypeError", "two dtypes", "the training step")), "fail"),
+    ],
+)
+def test_a_loss_that_layers_add_and_training_loses_is_seen(losses: AddedLosses, outcome: str) -> None:
+    assert added_losses_count(losses).outcome == outcome
+
+
 # The check.
 
 EFFORT = ArchitectureEffort(models=5, op_by_op=2, copies=1, shrink_s=10)
@@ -354,6 +372,30 @@ def test_what_fails_is_shrunk() -> None:
         assert len(finding.case.nodes) == 2, finding.message
         assert "smallest model:" in finding.message
         assert loads(str(finding.dump()["case"])) == finding.case
+
+
+def test_what_the_register_knows_of_models_is_known_and_not_shrunk() -> None:
+    issue = KnownIssue("id", "architectures.*", "outputs", {}, "why", "link", "2026-11-22", where="'Dense' in classes")
+
+    def judge(architecture: Architecture, backend: Any, *, copies: bool) -> Any:
+        return {"outputs": failed("wrong")}
+
+    def verdicts(where: str) -> set[str]:
+        entry = issue._replace(where=where)
+        return {each.verdict for each in check(judge, known=lambda name: [entry] if name == "outputs" else []).run()}
+
+    assert verdicts("'NoSuchLayer' in classes") == {"fail"}
+    assert verdicts("policy in ('float32', 'mixed_float16', 'mixed_bfloat16', 'bfloat16')") == {"known"}
+
+
+def test_what_conditions_may_speak_of() -> None:
+    plain = names_of_model(SHARED)
+    assert not plain["activity_regularized"]
+    assert not plain["weight_regularized"]
+    assert "Add" in plain["classes"]
+    inner = Build("keras.layers.TimeDistributed", {"layer": Build("keras.layers.Dense", {"kernel_regularizer": "l2"})})
+    assert names_of_model(SHARED.replace(layers=(inner, ADD)))["weight_regularized"]
+    assert names_of_model(SHARED.replace(layers=(DENSE, Build("keras.layers.ActivityRegularization"))))["activity_regularized"]
 
 
 def test_as_many_are_drawn_as_the_effort_says_and_some_are_copied() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
-from pytest_dlcheck.architectures.architecture import Architecture, describe
+from pytest_dlcheck.architectures.architecture import Architecture, describe, walk
 from pytest_dlcheck.architectures.drawing import KINDS, Catalogue, draw_architecture
 from pytest_dlcheck.architectures.observer import ArchitectureObserver
 from pytest_dlcheck.architectures.properties import PROPERTIES
@@ -23,7 +24,7 @@ from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import Source, StillFails, random_value, shrink_value
 from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
 
-__all__ = ["EFFORTS", "ArchitectureCheck", "ArchitectureEffort", "catalogue_of", "judge_architecture"]
+__all__ = ["EFFORTS", "ArchitectureCheck", "ArchitectureEffort", "catalogue_of", "judge_architecture", "names_of_model"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,16 @@ def _spec(name: str) -> LayerSpec:
     return SPECS[name]
 
 
+def names_of_model(architecture: Architecture) -> dict[str, Any]:
+    """What the register's conditions may speak of: as of a layer's case whose argument `layers` are all layers."""
+    names = names_of(
+        Case("keras.Model", {"layers": list(walk(architecture))}, list(architecture.inputs), policy=architecture.policy)
+    )
+    given = {key for key, value in names.items() if key.startswith("any_") and key.endswith("_regularizer") and value}
+    activity = "any_activity_regularizer" in given or "ActivityRegularization" in names["classes"]
+    return {**names, "activity_regularized": activity, "weight_regularized": bool(given - {"any_activity_regularizer"})}
+
+
 def judge_architecture(architecture: Architecture, backend: Backend, *, copies: bool = True) -> dict[str, Verdict]:
     """Builds a model in every form and lets each property judge it; those that do not apply are left out."""
     with backend.quick(), warnings.catch_warnings():
@@ -114,6 +125,7 @@ class _Tally:
     seconds: float = 0.0
     message: str = ""
     worst: tuple[Architecture, Verdict, int] | None = None
+    known: tuple[Architecture, Verdict, KnownIssue] | None = None
 
 
 class ArchitectureCheck:
@@ -125,6 +137,7 @@ class ArchitectureCheck:
         backend: the process's backend, loaded.
         seed: of everything that is drawn.
         effort: how much is drawn.
+        known: gives the register's entries that speak of a property of models of this kind here.
         budget_s: seconds for drawing and judging, without shrinking; None for as long as it takes.
         judge: observes and judges one model.
     """
@@ -137,6 +150,7 @@ class ArchitectureCheck:
         *,
         seed: int,
         effort: ArchitectureEffort,
+        known: Callable[[str], Iterable[KnownIssue]] = lambda name: (),
         budget_s: float | None = None,
         judge: Callable[..., dict[str, Verdict]] = judge_architecture,
     ) -> None:
@@ -147,6 +161,7 @@ class ArchitectureCheck:
         self.backend = backend
         self.seed = seed
         self.effort = effort
+        self.known = known
         self.budget_s = budget_s
         self.judge = judge
         self._tallies: dict[tuple[str, str], _Tally] = {}
@@ -187,8 +202,20 @@ class ArchitectureCheck:
             tally.examples += 1
             tally.seconds += share
             tally.message = tally.message or verdict.message
-            if verdict.outcome not in HARMLESS and tally.worst is None:
+            if verdict.outcome in HARMLESS:
+                continue
+            issue = self.expected(name, architecture)
+            if issue is not None and verdict.outcome != "broken":
+                tally.known = tally.known or (architecture, verdict, issue)
+            elif tally.worst is None:
                 tally.worst = architecture, verdict, seed
+
+    def expected(self, name: str, architecture: Architecture) -> KnownIssue | None:
+        """The register's entry that says that this model fails so."""
+        for issue in self.known(name):
+            if (not issue.dtypes or architecture.policy in issue.dtypes) and holds(issue.where, names_of_model(architecture)):
+                return issue
+        return None
 
     def _finding(self, name: str, policy: str, tally: _Tally) -> Finding:
         found = Finding(name, policy, "eager", PASS, tally.message, tally.examples, tally.seconds)
@@ -196,6 +223,10 @@ class ArchitectureCheck:
             smallest, verdict = self._shrunk(name, *tally.worst)
             found.verdict, found.case = verdict.outcome, smallest
             found.message = f"{verdict.message}\nsmallest model:\n{describe(smallest)}"
+        elif tally.known is not None:
+            model, verdict, issue = tally.known
+            found.verdict, found.case, found.known_issue = "known", model, issue.link
+            found.message = f"{issue.told()}\n{verdict.message}\n{describe(model)}"
         return found
 
     def _shrunk(self, name: str, architecture: Architecture, verdict: Verdict, seed: int) -> tuple[Architecture, Verdict]:
@@ -211,7 +242,7 @@ class ArchitectureCheck:
             if candidate.policy != architecture.policy or late:
                 return
             said = self._judge(candidate, copies=True).get(name)
-            if said is None or said.outcome in HARMLESS:
+            if said is None or said.outcome in HARMLESS or self.expected(name, candidate) is not None:
                 return
             if len(candidate.key()) <= len(best[0][0].key()):
                 best[0] = (candidate, said)

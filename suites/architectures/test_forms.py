@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from pytest_dlcheck import Backend, Device, Verdict
+from pytest_dlcheck.architectures.added_losses import added_losses_count, observe_added_losses
 from pytest_dlcheck.architectures.check import EFFORTS, ArchitectureCheck, catalogue_of
 from pytest_dlcheck.architectures.drawing import KINDS
 from pytest_dlcheck.architectures.training_mode import observe_training_mode, training_reaches_layers
 from pytest_dlcheck.backends import versions
 from pytest_dlcheck.finding import Finding
-from pytest_dlcheck.known_issues import KnownIssue, load
+from pytest_dlcheck.known_issues import KnownIssue, known_issues, load
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.spec import LayerSpec
 
@@ -38,7 +39,15 @@ def test_forms(
 
     catalogue = catalogue_of(backend, installed["keras"], device.kind, issues)
     seed = derive(dl_seed, "architectures", kind)
-    check = ArchitectureCheck(kind, catalogue, backend, seed=seed, effort=EFFORTS[dl_profile], budget_s=dl_share_s)
+    check = ArchitectureCheck(
+        kind,
+        catalogue,
+        backend,
+        seed=seed,
+        effort=EFFORTS[dl_profile],
+        known=lambda name: known_issues(f"architectures.{kind}", name, backend.name, installed, device=str(device)),
+        budget_s=dl_share_s,
+    )
     dl_findings(check.run())
 
 
@@ -56,3 +65,24 @@ def test_training_reaches_layers(
 ) -> None:
     seed = derive(dl_seed, "training_mode")
     dl_judge(training_reaches_layers(observe_training_mode(backend, hands_on=hands_on, seed=seed)))
+
+
+@pytest.mark.dl_trains
+@pytest.mark.parametrize(
+    "regularizer",
+    [
+        pytest.param("kernel_regularizer", marks=pytest.mark.dl_property("added_losses_of_weights")),
+        pytest.param("activity_regularizer", marks=pytest.mark.dl_property("added_losses_of_outputs")),
+    ],
+)
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(name, marks=pytest.mark.dl_subject(f"keras.Model.training_in_{name}"))
+        for name in ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+    ],
+)
+def test_added_losses(
+    policy: str, regularizer: str, backend: Backend, device: Device, dl_judge: Callable[[Verdict], None]
+) -> None:
+    dl_judge(added_losses_count(observe_added_losses(backend, policy=policy, regularizer=regularizer)))
