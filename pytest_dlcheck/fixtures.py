@@ -80,6 +80,16 @@ def dl_compiled_once(request: pytest.FixtureRequest, backend: Backend, tmp_path_
     backend.keep_compiled(tmp_path_factory.mktemp("compiled"))
 
 
+@pytest.fixture(scope="session")
+def dl_keras_3(backend: Backend) -> None:
+    """Skips the test where Keras 2 is installed, or TensorFlow's own."""
+    from pytest_dlcheck.backends import versions
+
+    installed = versions(backend.name).get("keras", "2 of TensorFlow's own")
+    if installed.startswith("2"):
+        pytest.skip(f"the test is written for Keras 3, and Keras {installed} is installed")
+
+
 class Device:
     """The device that a test runs on, in whose scope the test already is.
 

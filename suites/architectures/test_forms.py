@@ -17,6 +17,8 @@ from pytest_dlcheck.known_issues import KnownIssue, known_issues, load
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.spec import LayerSpec
 
+pytestmark = pytest.mark.usefixtures("dl_keras_3")
+
 
 @pytest.mark.dl_property("forms")
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.dl_subject(f"architectures.{kind}")) for kind in KINDS])
@@ -31,8 +33,6 @@ def test_forms(
     dl_findings: Callable[[list[Finding]], None],
 ) -> None:
     installed = versions(backend.name)
-    if installed["keras"].startswith("2."):
-        pytest.skip(f"models are drawn from the specs of Keras 3's layers, and Keras {installed['keras']} is installed")
 
     def issues(spec: LayerSpec) -> list[KnownIssue]:
         return [each for each in load() if each.speaks_of(spec.subject, backend.name, installed, device.kind)]

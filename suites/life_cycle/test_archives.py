@@ -17,6 +17,8 @@ from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.properties.life_cycle import archive_computes_the_same
 from pytest_dlcheck.properties.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("dl_keras_3")
+
 Judge = Callable[[Verdict], None]
 Load = Callable[..., list[Archived | Raised]]
 

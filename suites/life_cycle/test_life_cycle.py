@@ -18,7 +18,7 @@ from pytest_dlcheck.seeds import derive
 
 Judge = Callable[[Verdict], None]
 
-pytestmark = pytest.mark.dl_trains
+pytestmark = [pytest.mark.dl_trains, pytest.mark.usefixtures("dl_keras_3")]
 
 
 # Those that between them show most; the others wait for `default`.

@@ -16,7 +16,7 @@ from pytest_dlcheck.properties.training import first_failure
 from pytest_dlcheck.properties.verdict import Verdict
 from pytest_dlcheck.seeds import derive
 
-pytestmark = pytest.mark.dl_trains
+pytestmark = [pytest.mark.dl_trains, pytest.mark.usefixtures("dl_keras_3")]
 
 Judge = Callable[[Verdict], None]
 Draw = Callable[[np.random.Generator], Planned]

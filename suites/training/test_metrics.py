@@ -11,7 +11,7 @@ from pytest_dlcheck.observe.training_metrics import MetricObserver
 from pytest_dlcheck.properties import training_metrics
 from pytest_dlcheck.properties.verdict import Verdict
 
-pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_subject("keras.metrics")]
+pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_subject("keras.metrics"), pytest.mark.usefixtures("dl_keras_3")]
 
 Judge = Callable[[Verdict], None]
 

@@ -10,7 +10,7 @@ from pytest_dlcheck.observe.training_precision import AccumulationObserver, Scal
 from pytest_dlcheck.properties import training_precision
 from pytest_dlcheck.properties.verdict import Verdict
 
-pytestmark = pytest.mark.dl_trains
+pytestmark = [pytest.mark.dl_trains, pytest.mark.usefixtures("dl_keras_3")]
 
 Judge = Callable[[Verdict], None]
 

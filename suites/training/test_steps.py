@@ -12,7 +12,7 @@ from pytest_dlcheck.observe.training import MODES, SOURCES, StepsObserver
 from pytest_dlcheck.properties import training
 from pytest_dlcheck.properties.verdict import Verdict
 
-pytestmark = pytest.mark.dl_trains
+pytestmark = [pytest.mark.dl_trains, pytest.mark.usefixtures("dl_keras_3")]
 
 Judge = Callable[[Verdict], None]
 FromProfile = Callable[[str, str], None]

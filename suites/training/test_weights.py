@@ -10,7 +10,7 @@ from pytest_dlcheck.observe.training_weights import MaskObserver, RepetitionObse
 from pytest_dlcheck.properties import training, training_weights
 from pytest_dlcheck.properties.verdict import Verdict
 
-pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_subject("keras.Model.fit")]
+pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_subject("keras.Model.fit"), pytest.mark.usefixtures("dl_keras_3")]
 
 Judge = Callable[[Verdict], None]
 
