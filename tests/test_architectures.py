@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 
 from pytest_dlcheck.architectures.added_losses import AddedLosses, added_losses_count
-from pytest_dlcheck.architectures.architecture import Architecture, Node, describe, pruned
+from pytest_dlcheck.architectures.architecture import Architecture, Node, describe, pruned, walk
 from pytest_dlcheck.architectures.check import ArchitectureCheck, ArchitectureEffort, names_of_model
 from pytest_dlcheck.architectures.drawing import KINDS, Catalogue, draw_architecture
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run, Variable
 from pytest_dlcheck.architectures.properties import PROPERTIES
 from pytest_dlcheck.architectures.script import architecture_script
 from pytest_dlcheck.architectures.training_mode import TrainingMode, training_reaches_layers
-from pytest_dlcheck.cases.case import Build, Tensor, dumps, loads
+from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps, loads
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.properties.verdict import PASS, failed, passed
 from pytest_dlcheck.strategies.draw import random_value
-from pytest_dlcheck.subjects.layers import SPECS
-from pytest_dlcheck.subjects.spec import World
+from pytest_dlcheck.subjects.layers import FAMILIES, SPECS
+from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 CATALOGUE = Catalogue(lambda spec: World("numpy"))
 
@@ -151,6 +151,32 @@ def test_what_is_called_twice_depends_on_no_order() -> None:
                 assert name not in {"BatchNormalization", "SpectralNormalization"}
                 # What drops nothing, or everything, draws no number that matters.
                 assert "Dropout" not in name or build.arguments["rate"] in {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["chain", "nested", "branches"])
+def test_a_global_setting_is_meant_by_every_layer(kind: str) -> None:
+    offered: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+
+    def note(spec: LayerSpec, case: Case) -> bool:
+        offered.append((case.subject, dict(case.without("name").arguments), dict(case.settings)))
+        return False
+
+    catalogue = dataclasses.replace(CATALOGUE, known=note)
+    images = {spec.subject for family in ("convolutional", "pooling") for spec in FAMILIES[family]}
+    looked_at = 0
+    for seed in range(400):
+        offered.clear()
+        model = drawn(kind, seed, catalogue)
+        for build in walk(model):
+            given = {name: value for name, value in build.arguments.items() if name != "dtype"}
+            if not model.settings or build.path not in images or "data_format" in given:
+                continue
+            # Its spec drew its input's shape for the format that the setting says, not for the other one.
+            assert model.settings in [
+                settings for path, arguments, settings in offered if (path, arguments) == (build.path, given)
+            ]
+            looked_at += 1
+    assert looked_at > 5
 
 
 def test_layers_that_a_version_lacks_are_not_drawn() -> None:

@@ -81,13 +81,30 @@ class Catalogue:
             and not case.call
             and case.masks is None
             and case.adapt is None
+            and case.arguments.get("merge_mode", "") is not None  # two outputs
+            and not _leaves_open(case.arguments.get("output_shape"))
             and spec.has_batch(case)
             and not spec.stateful(case)
             and not spec.random(case, False)
-            and not (OF_THE_BATCH | SEVERAL_OUTPUTS | MERGED_WHEN_SAVED) & set(case.arguments)
+            and not (OF_THE_BATCH | SEVERAL_OUTPUTS | MERGED_WHEN_SAVED) & _given(case.arguments)
             and spec.unsupported(case, world) is None
             and not self.known(spec, case)
         )
+
+
+def _leaves_open(shape: Any) -> bool:
+    """Whether a shape that is given leaves a size open, so that no Dense could be built for what comes out."""
+    return isinstance(shape, (list, tuple)) and None in shape
+
+
+def _given(arguments: Mapping[str, Any]) -> set[str]:
+    """The names of all arguments, those of layers inside the layer among them."""
+    found = set(arguments)
+    for value in arguments.values():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(each, Build):
+                found |= _given(each.arguments)
+    return found
 
 
 class Sketch:
@@ -106,6 +123,7 @@ class Sketch:
         self.policy: str = within.policy if within else self.choice(("float32",) * 4 + tuple(catalogue.policies))
         self.batch: int = within.batch if within else self.choice((2, 3))
         self.settings: dict[str, Any] = within.settings if within else {}
+        self._around: bool = within is not None and within.started
         self.calm: bool = within is not None and within.calm
         self.inputs: list[Tensor] = []
         self.layers: list[Any] = []
@@ -191,8 +209,9 @@ class Sketch:
         drawing = Draw(self._source, world, replace(spec, policies=(self.policy,)))
         spec.draw(drawing)
         case = drawing.case()
-        # A global setting holds for the whole model: the first layer that wants one chooses it.
-        if {**case.settings, **self.settings} != self.settings and self.nodes:
+        # A global setting holds for the whole model: the first layer that wants one chooses it, and the others must mean it.
+        settled = self.settings or self.started
+        if case.settings != self.settings and settled and (case.settings or self._means_the_setting(spec, case, world)):
             return None
         if not self.catalogue.fits(spec, case, world):
             return None
@@ -200,6 +219,16 @@ class Sketch:
             return None
         self.settings.update(case.settings)
         return case.without("name")
+
+    @property
+    def started(self) -> bool:
+        """Whether a layer has been called already, in this model or around it."""
+        return bool(self.nodes) or self._around
+
+    def _means_the_setting(self, spec: LayerSpec, case: Case, world: World) -> bool:
+        """Whether the layer, or one inside it, was drawn for the data format that a global setting leaves."""
+        inside = spec in FAMILIES["wrappers"]
+        return bool(self.settings) and (inside or (world.takes("data_format") and "data_format" not in case.arguments))
 
     def made(self, case: Case) -> Build:
         """The layer of a case, now and then with a dtype policy of its own."""
