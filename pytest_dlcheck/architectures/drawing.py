@@ -231,9 +231,9 @@ class Sketch:
         return bool(self.settings) and (inside or (world.takes("data_format") and "data_format" not in case.arguments))
 
     def made(self, case: Case) -> Build:
-        """The layer of a case, now and then with a dtype policy of its own."""
+        """The layer of a case, now and then with a dtype policy of its own; what holds a layer has that layer's."""
         given = dict(case.arguments)
-        if self.policy in HALF and self.flag(6):
+        if self.policy in HALF and "dtype" not in _given(given) and self.flag(6):
             given["dtype"] = "float32"
         return Build(case.subject, given)
 
