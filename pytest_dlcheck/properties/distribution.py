@@ -135,7 +135,7 @@ def is_replicated_training(seen: Distributed) -> Verdict:
         return trained.weights[name]
 
     def of_epochs(trained: Trained) -> Array:
-        return np.array(trained.losses).reshape(task.epochs, -1).mean(axis=1)
+        return np.asarray(np.array(trained.losses).reshape(task.epochs, -1).mean(axis=1))
 
     if run.steps != task.updates:
         return failed(f"the optimizer counts {run.steps} steps of {task.updates}")
