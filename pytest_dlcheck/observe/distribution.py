@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,13 @@ class _Observer:
             start[name] = drawn.astype(np.float32)
         return Task(start, self.x, self.labels, None, BATCH, EPOCHS, RATE, MOMENTUM)
 
+    def _fit(self, trainee: Trainee, task: Task) -> Run:
+        trainee.restart(task.start)
+        history = trainee.model.fit(
+            task.x, task.labels, batch_size=task.batch_size, epochs=task.epochs, shuffle=False, verbose=0
+        ).history
+        return Run(tuple(map(float, history["loss"])), trainee.weights(), trainee.steps)
+
     def _variables(self, trainee: Trainee, *, optimizer: bool, lay: Callable[[Any], Laid]) -> dict[str, Laid]:
         laid = {name: lay(trainee.variable(name)) for name in trainee.weights()}
         if optimizer:
@@ -111,13 +118,6 @@ class MirroredObserver(_Observer):
             )
         witness = [] if seen is None else [self._witness(seen)]
         return keras.Sequential([keras.Input((FEATURES,)), *witness, *layers])
-
-    def _fit(self, trainee: Trainee, task: Task) -> Run:
-        trainee.restart(task.start)
-        history = trainee.model.fit(
-            task.x, task.labels, batch_size=task.batch_size, epochs=task.epochs, shuffle=False, verbose=0
-        ).history
-        return Run(tuple(map(float, history["loss"])), trainee.weights(), trainee.steps)
 
     def _lay(self, variable: Any) -> Laid:
         components = self.strategy.experimental_local_results(variable.value)
@@ -193,36 +193,33 @@ class ShardedObserver(_Observer):
         """From now on what each step is given is written down."""
         step = trainee.model.train_function
 
+        def noted(data: Iterable[Any]) -> Iterator[Any]:
+            for batch in data:  # only when it is asked for: the next epoch's may be behind it
+                seen.append(self._lay(batch[0]))
+                yield batch
+
         def train(state: Any, data: Any) -> Any:
-            batches = list(data)
-            seen.extend(self._lay(batch[0]) for batch in batches)
-            return step(state, batches if isinstance(data, list) else iter(batches))
+            return step(state, list(noted(data)) if isinstance(data, list) else noted(data))
 
         trainee.model.train_function = train
 
-    def _train(self, trainee: Trainee, task: Task, seen: list[Laid] | None = None) -> Run:
-        model, losses = trainee.model, []
-        # Builds what is built with the first step, and the training function, which is then there to be watched.
-        model.train_on_batch(task.x[:BATCH], task.labels[:BATCH])
-        if seen is not None:
-            self._watched(trainee, seen)
-        trainee.restart(task.start)
-        for first in list(range(0, len(task.x), BATCH)) * task.epochs:
-            cut = slice(first, first + BATCH)
-            model.reset_metrics()
-            losses.append(float(model.train_on_batch(task.x[cut], task.labels[cut], return_dict=True)["loss"]))
-        return Run(tuple(losses), trainee.weights(), trainee.steps, per_step=True)
+    def _fit_watched(self, trainee: Trainee, task: Task, seen: list[Laid]) -> Run:
+        # Makes the training function, which is then there to be watched. Not `train_on_batch`, which Keras 3.6 cannot do in a
+        # distribution.
+        trainee.model.fit(task.x[:BATCH], task.labels[:BATCH], batch_size=BATCH, verbose=0)
+        self._watched(trainee, seen)
+        return self._fit(trainee, task)
 
     def _observed(self, distribution: Any, normalized: bool, cuts: Mapping[str, Cut], batch_parts: int) -> Distributed:
         self.backend.seed(self.seed)
         with self.backend.alone():
             alone = self._compiled(classifier(self.backend.keras, normalized=normalized))
             task = self._task(alone)
-            runs = {ALONE: self._train(alone, task)}
+            runs = {ALONE: self._fit(alone, task)}
             seen: list[Laid] = []
             with self._set(distribution):
                 together = self._compiled(classifier(self.backend.keras, normalized=normalized))
-                runs[TOGETHER] = self._train(together, task, seen)
+                runs[TOGETHER] = self._fit_watched(together, task, seen)
                 variables = self._variables(together, optimizer=not cuts, lay=self._lay)
         devices = tuple(str(device) for device in self.backend.framework.devices(self.kind)[: self.count])
         batch_cut = Cut(0, batch_parts)
