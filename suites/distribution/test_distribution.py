@@ -17,7 +17,7 @@ from pytest_dlcheck.properties import distribution
 from pytest_dlcheck.properties.verdict import Verdict
 from pytest_dlcheck.seeds import derive
 
-pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_devices(2)]
+pytestmark = [pytest.mark.dl_trains, pytest.mark.dl_devices(2), pytest.mark.usefixtures("dl_keras_3")]
 
 Judge = Callable[[Verdict], None]
 See = Callable[..., Distributed]
