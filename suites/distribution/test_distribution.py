@@ -86,14 +86,14 @@ def test_mirrored_variables(mirrored: Callable[[str], Distributed], normalized: 
 
 
 @pytest.mark.dl_only("tensorflow")
-@pytest.mark.dl_subject("keras.layers.BatchNormalization")
+@pytest.mark.dl_subject("tf.distribute.BatchNormalization")
 @pytest.mark.dl_property("normalizes_by_replica")
 def test_normalization_by_replica(mirrored: Callable[[str], Distributed], dl_judge: Judge) -> None:
     dl_judge(distribution.is_replicated_training(mirrored("by_replica")))
 
 
 @pytest.mark.dl_only("tensorflow")
-@pytest.mark.dl_subject("keras.layers.BatchNormalization")
+@pytest.mark.dl_subject("tf.distribute.BatchNormalization")
 @pytest.mark.dl_property("statistics_are_mirrored")
 def test_statistics_of_replicas(mirrored: Callable[[str], Distributed], dl_judge: Judge) -> None:
     dl_judge(distribution.variables_are_whole(mirrored("by_replica")))
