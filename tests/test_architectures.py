@@ -18,7 +18,8 @@ import pytest
 from pytest_dlcheck.architectures.added_losses import AddedLosses, added_losses_count
 from pytest_dlcheck.architectures.architecture import Architecture, Node, describe, pruned, walk
 from pytest_dlcheck.architectures.check import ArchitectureCheck, ArchitectureEffort, names_of_model
-from pytest_dlcheck.architectures.drawing import KINDS, Catalogue, draw_architecture
+from pytest_dlcheck.architectures.drawing import Catalogue
+from pytest_dlcheck.architectures.kinds import KINDS, draw_architecture
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run, Variable
 from pytest_dlcheck.architectures.properties import PROPERTIES
 from pytest_dlcheck.architectures.script import architecture_script

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_dlcheck.architectures.architecture import Architecture, describe, walk
-from pytest_dlcheck.architectures.drawing import KINDS, Catalogue, draw_architecture
+from pytest_dlcheck.architectures.drawing import Catalogue
+from pytest_dlcheck.architectures.kinds import KINDS, draw_architecture
 from pytest_dlcheck.architectures.observer import ArchitectureObserver
 from pytest_dlcheck.architectures.properties import PROPERTIES
 from pytest_dlcheck.backends.base import Backend

@@ -9,7 +9,7 @@ import pytest
 from pytest_dlcheck import Backend, Device, Verdict
 from pytest_dlcheck.architectures.added_losses import added_losses_count, observe_added_losses
 from pytest_dlcheck.architectures.check import EFFORTS, ArchitectureCheck, catalogue_of
-from pytest_dlcheck.architectures.drawing import KINDS
+from pytest_dlcheck.architectures.kinds import KINDS
 from pytest_dlcheck.architectures.training_mode import observe_training_mode, training_reaches_layers
 from pytest_dlcheck.backends import versions
 from pytest_dlcheck.finding import Finding
