@@ -415,6 +415,20 @@ def test_what_the_register_knows_of_models_is_known_and_not_shrunk() -> None:
     assert verdicts("policy in ('float32', 'mixed_float16', 'mixed_bfloat16', 'bfloat16')") == {"known"}
 
 
+@pytest.mark.parametrize(("where", "judged"), [("weight_regularized", False), ("policy != ''", True)])
+def test_what_cannot_be_run_is_left_out_as_long_as_there_is_something_else(where: str, judged: bool) -> None:
+    issue = KnownIssue("id", "architectures.*", "accepts", {}, "why", "link", "2026-11-22", where=where)
+    looked: list[bool] = []
+
+    def judge(architecture: Architecture, backend: Any, *, copies: bool) -> Any:
+        looked.append(bool(names_of_model(architecture)["weight_regularized"]))
+        return {"accepts": passed("it runs")}
+
+    check(judge, known=lambda name: [issue] if name == "accepts" else []).run()
+    assert len(looked) == EFFORT.models, "as many as without the entry"
+    assert judged or not any(looked)
+
+
 def test_what_conditions_may_speak_of() -> None:
     plain = names_of_model(SHARED)
     assert not plain["activity_regularized"]
