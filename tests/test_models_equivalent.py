@@ -174,6 +174,24 @@ def test_a_dropped_mask_is_seen(backend, check_models_equivalent):
         check_models_equivalent(model(True), model(False), words, train=False)
 
 
+def test_weights_of_the_model_itself_count_too(backend, check_models_equivalent):
+    keras = backend.keras
+
+    class Scaled(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.last = keras.layers.Dense(2, name="last")
+            self.scale = self.add_weight(shape=(2,), initializer="random_normal", name="scale")
+
+        def call(self, x):
+            return self.last(x) * self.scale
+
+    # Inputs in float64, as NumPy makes them.
+    assert check_models_equivalent(Scaled(), Scaled(), X.astype("float64")).equivalent
+    with pytest.raises(ModelsDiffer, match="between|every layer agrees|weights of last"):
+        check_models_equivalent(Scaled(), Scaled(), X, copy_weights=False, train=False)
+
+
 def test_bad_inputs_are_one_line(backend, check_models_equivalent):
     with pytest.raises(DlcheckError, match="model_a cannot be called on these inputs"):
         check_models_equivalent(chain(backend.keras), chain(backend.keras), X[:, :2])
@@ -186,4 +204,4 @@ def test_two_models(pytester: pytest.Pytester, needs: Needs, backend: str) -> No
     pytester.makepyfile(MINE)
     done = pytester.run(sys.executable, "-m", "pytest", "-q", "--dl-backend", backend, "-n0", "-p", "no:warnings")
     assert done.ret == 0, "\n".join(done.outlines)
-    done.stdout.fnmatch_lines(["*13 passed*"])
+    done.stdout.fnmatch_lines(["*14 passed*"])

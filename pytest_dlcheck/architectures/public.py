@@ -144,13 +144,19 @@ def _form(name: str, watcher: Watcher, *, trains: bool) -> FormSeen | Raised:
 
 def _watchers(models: dict[str, Any], arrays: list[Any], backend: Backend, seed: int) -> dict[str, Watcher]:
     layers = {name: {layer.name: layer for layer in model.layers if layer.variables} for name, model in models.items()}
-    if set(layers["model_a"]) == set(layers["model_b"]):
+    whole = all(_holds_all(model, layers[name]) for name, model in models.items())
+    if whole and set(layers["model_a"]) == set(layers["model_b"]):
         return {name: Watcher(model, layers[name], arrays, backend, seed) for name, model in models.items()}
     found = {}
     for name, model in models.items():
         places = {_place(key): variable for key, variable in by_layer({"": model}).items()}
         found[name] = Watcher(model, {"model": model}, arrays, backend, seed, variables=places)
     return found
+
+
+def _holds_all(model: Any, layers: dict[str, Any]) -> bool:
+    """Whether every weight of a model is one of its layers': a class may have some of its own."""
+    return {id(weight) for weight in model.weights} <= {id(variable) for variable in by_layer(layers).values()}
 
 
 def _place(key: str) -> str:

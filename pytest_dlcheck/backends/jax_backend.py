@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -66,9 +67,11 @@ class JaxBackend(Backend):
         jax = self.framework
         trainable = [weight.value for weight in model.trainable_weights]
         others = [weight.value for weight in model.non_trainable_variables]
+        # Handed to the model's own `call`, which need not take it.
+        mode = {"training": True} if "training" in inspect.signature(model.call).parameters else {}
 
         def value(weights: list[Any], tensors: Any) -> Any:
-            outputs, _ = model.stateless_call(weights, others, tensors, training=True)
+            outputs, _ = model.stateless_call(weights, others, tensors, **mode)
             return objective(outputs)
 
         # Compiled, since op by op JAX compiles each operation for each shape on its own.
