@@ -21,6 +21,7 @@ __all__ = [
     "Rounding",
     "from_moved_starts",
     "least",
+    "moved_start",
     "of_adjoint",
     "of_differences",
     "of_formula",
@@ -116,6 +117,19 @@ def propagated(
     rms = float(np.sqrt(np.mean(np.square(change)))) if change.size else 0.0
     tolerance = change + rms + 4 * unit_roundoff * (np.abs(y) + scale) + SMALLEST_NORMAL
     return Bounded(y, tolerance, "the rounding of every sum, carried through to the result")
+
+
+def moved_start(array: NDArray[Any], unit_roundoff: float, rng: np.random.Generator) -> NDArray[Any]:
+    """Each float times 1 plus or minus two units of roundoff, in its own dtype; what is not a float stays as it is.
+
+    Args:
+        array: what a computation starts from.
+        unit_roundoff: of the dtype that it computes in.
+        rng: of the signs.
+    """
+    if array.dtype.kind != "f":
+        return array
+    return np.asarray(array * (1 + 2 * unit_roundoff * rng.choice((-1.0, 1.0), size=array.shape))).astype(array.dtype)
 
 
 def from_moved_starts(value: Array, moved: Array, *, unit_roundoff: float, scale: float) -> Bounded:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pytest_dlcheck.tolerance import MARGIN, SMALLEST_NORMAL, UNIT_ROUNDOFF, Bounded, of_sum, perturbed
+from pytest_dlcheck.tolerance import MARGIN, SMALLEST_NORMAL, UNIT_ROUNDOFF, Bounded, moved_start, of_sum, perturbed
 
 Move = Callable[[np.ndarray], np.ndarray]
 
@@ -82,3 +82,17 @@ def test_infinities_do_not_widen_it() -> None:
 def test_of_sum_grows_with_what_is_summed() -> None:
     assert of_sum(2.0, unit_roundoff=2.0**-24) == pytest.approx(2 * of_sum(1.0, unit_roundoff=2.0**-24))
     assert of_sum(0.0, unit_roundoff=2.0**-11, terms=4) == 4 * 2.0**-24
+
+
+def test_a_moved_start_is_two_units_away_and_whole_numbers_stay() -> None:
+    unit = UNIT_ROUNDOFF["float32"]
+    start = np.array([1.0, -3.0, 0.0, 1e-3], dtype=np.float32)
+    moved = moved_start(start, unit, np.random.default_rng(0))
+    assert moved.dtype == start.dtype
+    assert moved[2] == 0
+    away = np.abs(moved.astype(np.float64) / np.where(start == 0, 1, start) - 1)[[0, 1, 3]]
+    # Two units, and the rounding of the product, half a unit in the last place: one unit of roundoff at most.
+    assert (away > 0).all()
+    assert (away <= 3 * unit).all()
+    count = np.array([3])
+    assert moved_start(count, unit, np.random.default_rng(0)) is count

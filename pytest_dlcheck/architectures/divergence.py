@@ -18,7 +18,7 @@ from pytest_dlcheck.observe.framework_values import value_of
 from pytest_dlcheck.observe.nests import leaves_of, map_leaves
 from pytest_dlcheck.properties.comparison import within
 from pytest_dlcheck.properties.verdict import PASS
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, from_moved_starts
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, from_moved_starts, moved_start
 
 __all__ = ["Divergence", "LayerCall", "first_divergence", "layer_calls"]
 
@@ -160,10 +160,6 @@ class _Walk:
         """The outputs for inputs and weights moved by two units of roundoff."""
         rng = np.random.default_rng(0)
 
-        def move(array: Array) -> Array:
-            signs = rng.choice((-1.0, 1.0), size=array.shape)
-            return np.asarray(array * (1 + 2 * unit * signs), dtype=array.dtype)
-
         def leaf(value: Any) -> Any:
             if not hasattr(value, "dtype") or "float" not in str(value.dtype):
                 return value
@@ -174,7 +170,7 @@ class _Walk:
 
         found = []
         for _ in range(MOVES):
-            state = [move(value) if value.dtype.kind == "f" else value for value in call.state]
+            state = [moved_start(value, unit, rng) for value in call.state]
             found.append(self.again(call, map_leaves(leaf, call.arguments), state))
         return found
 

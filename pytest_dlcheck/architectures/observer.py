@@ -22,7 +22,7 @@ from pytest_dlcheck.cases.values import weight_values
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.observe.nests import leaves_of
 from pytest_dlcheck.observe.resolving import global_settings
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
 __all__ = ["ArchitectureObserver", "moved_runs", "same_runs", "same_values"]
 
@@ -281,14 +281,9 @@ def moved_runs(watcher: Watcher, state: Mapping[str, Array], dtype: str, *, trai
     unit, rng, found = UNIT_ROUNDOFF[dtype], np.random.default_rng(0), []
     inputs = watcher.inputs
 
-    def move(array: Array) -> Array:
-        if array.dtype.kind != "f":
-            return array
-        return np.asarray(array * (1 + 2 * unit * rng.choice((-1.0, 1.0), size=array.shape)), dtype=array.dtype)
-
     for _ in range(MOVES):
-        watcher.put([move(array) for array in inputs])
-        watcher.set_state({name: move(value) for name, value in state.items()})
+        watcher.put([moved_start(array, unit, rng) for array in inputs])
+        watcher.set_state({name: moved_start(value, unit, rng) for name, value in state.items()})
         found.append(watcher.run(trains=trains))
     watcher.put(inputs)
     watcher.set_state(state)

@@ -27,7 +27,7 @@ from pytest_dlcheck.observe.observations import (
     Structure,
     Training,
 )
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
 __all__ = ["ModelObserver"]
 
@@ -175,13 +175,8 @@ class ModelObserver:
             loop.restart(start)
             return tuple(float(loop.step(*batch)) for batch in batches)
 
-        rng = np.random.default_rng(self.seed)
-        two_units = 2 * UNIT_ROUNDOFF["float32"]
-
-        def moved(weight: Array) -> Array:
-            return (weight * (1 + two_units * rng.choice((-1.0, 1.0), size=weight.shape))).astype(weight.dtype)
-
-        elsewhere = [losses([moved(weight) for weight in weights]) for _ in range(MOVED_STARTS)]
+        rng, unit = np.random.default_rng(self.seed), UNIT_ROUNDOFF["float32"]
+        elsewhere = [losses([moved_start(weight, unit, rng) for weight in weights]) for _ in range(MOVED_STARTS)]
         return Loop(tuple(self._started[2][:LOOP_STEPS]), losses(weights), np.asarray(elsewhere))
 
     @cached_property

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
 __all__ = ["DRAWS", "from_moved", "move"]
 
@@ -23,7 +23,7 @@ def move(array: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     unit = UNIT_ROUNDOFF.get(str(array.dtype))
     if unit is None:
         return array
-    return np.asarray(array * (1 + 2 * unit * rng.choice((-1.0, 1.0), size=array.shape))).astype(array.dtype)
+    return moved_start(array, unit, rng)
 
 
 def from_moved(

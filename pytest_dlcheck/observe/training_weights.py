@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.observe.training_models import CLASSES, Trainee, classifier, samples
 from pytest_dlcheck.observe.training_observations import Irrelevance, Masked, Run, Task, Training
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
 __all__ = ["MaskObserver", "RepetitionObserver"]
 
@@ -133,15 +133,9 @@ class MaskObserver:
         words = np.pad(self.words, ((0, 0), (0, LONGER)))
         labels = np.pad(self.labels, ((0, 0), (0, LONGER)), constant_values=1)
         start = self._initial()
-        rng = np.random.default_rng(self.seed)
-        two_units = 2 * UNIT_ROUNDOFF["float32"]
+        rng, unit = np.random.default_rng(self.seed), UNIT_ROUNDOFF["float32"]
         moved = [
-            self._fit(
-                self.words,
-                self.labels,
-                [(each * (1 + two_units * rng.choice((-1.0, 1.0), each.shape))).astype(each.dtype) for each in start],
-            )
-            for _ in range(MOVED_STARTS)
+            self._fit(self.words, self.labels, [moved_start(each, unit, rng) for each in start]) for _ in range(MOVED_STARTS)
         ]
         return self._against("longer padding", self._fit(words, labels), moved)
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pytest_dlcheck import Backend, Device
-from pytest_dlcheck.backends import versions
 from pytest_dlcheck.models.tiny import CHAIN, CUSTOM, IMAGE, SHARED, TEXT, TINY, TinySpec
 from pytest_dlcheck.observe.export import exported, why_not
 from pytest_dlcheck.observe.life_cycle import LifeCycleObserver
@@ -40,6 +39,7 @@ def life(
     request: pytest.FixtureRequest,
     backend: Backend,
     device: Device,
+    dl_keras_3: None,
     dl_compiled_once: None,
     dl_seed: int,
     dl_profile: str,
@@ -47,9 +47,6 @@ def life(
     observed: dict[tuple[str, str, str], LifeCycleObserver],
 ) -> LifeCycleObserver:
     """A tiny model on this backend and device; what it goes through is observed once, and every property reads it."""
-    keras = versions(backend.name)["keras"]
-    if keras.startswith("2."):
-        pytest.skip(f"Keras {keras}: the files of Keras 3 are what is checked")
     spec: TinySpec = request.param
     if dl_profile == "smoke" and spec not in IN_SMOKE:
         pytest.skip(f"the model {spec.name!r} is left to --dl-profile default")
