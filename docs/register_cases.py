@@ -25,8 +25,9 @@ from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
 from pytest_dlcheck.register import FAILS, Register
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink
+from pytest_dlcheck.subjects.installed import installed_layer
 from pytest_dlcheck.subjects.layers import SPECS
-from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
+from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 FOLDER = Path(__file__).resolve().parent.parent / "pytest_dlcheck" / "known_issues" / "cases"
 DRAWN = 40_000
@@ -76,9 +77,9 @@ class Finder:
         matching: dict[str, int] = {}
         worlds = {}
         for spec in specs:
-            kind = class_of(spec, self.backend, self.versions["keras"])
-            if not isinstance(kind, str):
-                worlds[spec.name] = World.of(self.backend.name, self.versions["keras"], kind, "cpu")
+            found = installed_layer(spec, self.backend, self.versions["keras"], "cpu")
+            if not isinstance(found, str):
+                worlds[spec.name] = found.world
         ways = {spec.name: list(self.ways(issue, spec)) for spec in specs}
         for number in range(DRAWN // max(1, len(worlds))):
             for spec in specs:

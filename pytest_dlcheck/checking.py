@@ -238,7 +238,7 @@ class LayerCheck:
         if self._end is not None and self.drawn and time.perf_counter() > self._end:
             self.cut = True
             return
-        if case.key() in self._looked_at:
+        if case.key() in self._looked_at or self.spec.older.not_here(case) is not None:
             return
         self._looked_at.add(case.key())
         start = time.perf_counter()

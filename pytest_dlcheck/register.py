@@ -87,14 +87,13 @@ class Register:
             name: the property.
             mode: the group of modes, or a gradient check's mode.
         """
+        from pytest_dlcheck.subjects.installed import installed_layer
         from pytest_dlcheck.subjects.layers import SPECS
-        from pytest_dlcheck.subjects.spec import World, class_of
 
-        spec = SPECS[case.name]
-        kind = class_of(spec, self.backend, self.keras)
-        if isinstance(kind, str):
-            return NOT_HERE, kind
-        world = World.of(self.backend.name, self.keras, kind, self.device)
+        found = installed_layer(SPECS[case.name], self.backend, self.keras, self.device)
+        if isinstance(found, str):
+            return NOT_HERE, found
+        spec, kind, world = found
         open_ended = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(kind).parameters.values())
         gone = [argument for argument in case.arguments if not world.takes(argument)]
         if gone and not open_ended:

@@ -131,8 +131,8 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
     from pytest_dlcheck.cases.case import Case, describe, revive
     from pytest_dlcheck.checking import judge_case
     from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
+    from pytest_dlcheck.subjects.installed import installed_layer
     from pytest_dlcheck.subjects.layers import SPECS
-    from pytest_dlcheck.subjects.spec import World
 
     stored = _read(path)
     try:
@@ -142,15 +142,14 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
     if isinstance(case, Architecture):
         return _replay_architecture(case, backend_name or stored.get("backend"), device or stored.get("device"))
     assert isinstance(case, Case)
-    spec = SPECS.get(case.name)
-    if spec is None:
+    if case.name not in SPECS:
         raise DlcheckError(f"{path}: there is no spec of {case.subject}")
     backend, place = _chosen(backend_name or stored.get("backend"), device or stored.get("device"))
     name = backend.name
-    kind = getattr(backend.keras.layers, spec.name, None)
-    if kind is None:
-        raise DlcheckError(f"keras {versions(name)['keras']} has no layers.{spec.name}")
-    world = World.of(name, versions(name)["keras"], kind, place.kind)
+    found = installed_layer(SPECS[case.name], backend, versions(name)["keras"], place.kind)
+    if isinstance(found, str):
+        raise DlcheckError(found)
+    spec, _, world = found
     console = Console()
     console.print(escape(describe(case)), highlight=False)
     if stored.get("property") in _gradient_properties():

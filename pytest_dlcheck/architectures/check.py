@@ -23,7 +23,8 @@ from pytest_dlcheck.known_issues import KnownIssue, holds
 from pytest_dlcheck.properties.verdict import HARMLESS, PASS, Verdict
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import Source, StillFails, random_value, shrink_value
-from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
+from pytest_dlcheck.subjects.installed import installed_layer
+from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 __all__ = ["EFFORTS", "ArchitectureCheck", "ArchitectureEffort", "catalogue_of", "judge_architecture", "names_of_model"]
 
@@ -73,8 +74,8 @@ def catalogue_of(
     @cache
     def world(name: str) -> World | None:
         spec = _spec(name)
-        kind = class_of(spec, backend, keras_version)
-        return None if isinstance(kind, str) else World.of(backend.name, keras_version, kind, device)
+        found = installed_layer(spec, backend, keras_version, device)
+        return None if isinstance(found, str) else found.world
 
     @cache
     def of(name: str) -> list[KnownIssue]:

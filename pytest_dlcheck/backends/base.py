@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends import versions
+from pytest_dlcheck.backends.keras_2 import KerasTwo, is_keras_2
 from pytest_dlcheck.devices import DeviceKind, DeviceName, Discovery
 from pytest_dlcheck.errors import BackendError, DeviceMismatch, DeviceMissing
 
@@ -43,6 +44,7 @@ class Backend(ABC):
         self.cpu_devices = cpu_devices
         self.import_seconds = 0.0
         self._keras: Any = None
+        self._keras_api: Any = None
         self._framework: Any = None
 
     def __repr__(self) -> str:
@@ -93,6 +95,13 @@ class Backend(ABC):
         """The module `keras`, running on this backend."""
         self.load()
         return self._keras
+
+    @property
+    def keras_api(self) -> Any:
+        """Keras in the words of Keras 3: the module itself, or a stand-in for a Keras 2 (`KerasTwo`)."""
+        if self._keras_api is None:
+            self._keras_api = KerasTwo(self.keras) if is_keras_2(str(self.keras.__version__)) else self.keras
+        return self._keras_api
 
     @property
     def framework(self) -> Any:
@@ -269,8 +278,8 @@ class Backend(ABC):
 
     def _exported(self, gradient: Any) -> Array:
         """A gradient as an array; bfloat16, which NumPy lacks, as float32."""
-        narrow = self.keras.backend.standardize_dtype(gradient.dtype) == "bfloat16"
-        return self.to_numpy(self.keras.ops.cast(gradient, "float32") if narrow else gradient)
+        narrow = self.keras_api.backend.standardize_dtype(gradient.dtype) == "bfloat16"
+        return self.to_numpy(self.keras_api.ops.cast(gradient, "float32") if narrow else gradient)
 
     def put_all(self, nest: Any) -> Any:
         """As `put`, for each array of a nest of lists."""

@@ -30,25 +30,26 @@ def wide_floats(backend: Backend) -> Iterator[None]:
     Args:
         backend: loaded.
     """
-    importlib.import_module(TABLE)
+    with contextlib.suppress(ImportError):  # Keras 2 has no table, and keeps float64 as it is
+        importlib.import_module(TABLE)
     table = _table()
     before = None if table is None else table.get("float64")
     config: Any = backend.framework.config if backend.name == "jax" else None
-    floatx = backend.keras.config.floatx()
+    floatx = backend.keras_api.config.floatx()
     # Keras makes the default policy from `floatx` with the first layer, and keeps it.
-    policy = backend.keras.config.dtype_policy()
+    policy = backend.keras_api.config.dtype_policy()
     x64 = None if config is None else config.read("jax_enable_x64")
     try:
         if table is not None and before is not None:
             table["float64"] = "float64"
         if config is not None:
             config.update("jax_enable_x64", True)
-        backend.keras.config.set_floatx("float64")
-        backend.keras.config.set_dtype_policy("float64")
+        backend.keras_api.config.set_floatx("float64")
+        backend.keras_api.config.set_dtype_policy("float64")
         yield
     finally:
-        backend.keras.config.set_floatx(floatx)
-        backend.keras.config.set_dtype_policy(policy)
+        backend.keras_api.config.set_floatx(floatx)
+        backend.keras_api.config.set_dtype_policy(policy)
         if table is not None and before is not None:
             table["float64"] = before
         if config is not None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from pytest_dlcheck.backends.keras_2 import is_keras_2
 from pytest_dlcheck.cases.case import Build, Case, Name, Tensor, tensors
 from pytest_dlcheck.cases.values import make
+from pytest_dlcheck.subjects.keras_2 import as_called
 
 __all__ = ["CaseWriter", "backend_of", "docstring", "script"]
 
@@ -18,7 +20,7 @@ WEIGHTS = '''
 def give_weights(layer, seed, dtype):
     """Other values than the initial ones, which hide much."""
     for index, weight in enumerate(layer.weights):
-        name, shape = weight.path.rpartition("/")[2], tuple(weight.shape)
+        name, shape = {name}, tuple(weight.shape)
         if not str(weight.dtype).removeprefix("<dtype: '").startswith(("float", "bfloat", "torch.float", "torch.bfloat")):
             continue
         values = np.random.default_rng([seed, index, 17]).standard_normal(shape)
@@ -43,27 +45,30 @@ class Attach(keras.layers.Layer):
         return x
 
     def compute_mask(self, inputs, previous_mask=None):
-        return keras.ops.convert_to_tensor(self.mask)
+        return {ops}.convert_to_tensor(self.mask)
 '''
 
 
-def script(case: Case, backend: str, said: str) -> str:
+def script(case: Case, backend: str, said: str, keras: str = "3") -> str:
     """The text of the script.
 
     Args:
         case: what to run.
         backend: for `KERAS_BACKEND`.
         said: what was seen when the case was judged; it becomes the script's docstring.
+        keras: the version with which it was seen; Keras 2 has other names for some things.
     """
-    return CaseWriter(case, backend).text(said)
+    return CaseWriter(case, backend, keras).text(said)
 
 
 class CaseWriter:
     """Writes a case's values as Python; `custom` then holds what they need beside Keras and NumPy."""
 
-    def __init__(self, case: Case, backend: str) -> None:
+    def __init__(self, case: Case, backend: str, keras: str = "3") -> None:
         self.case = case
         self.backend = backend
+        self.keras_2 = is_keras_2(keras)
+        self.ops = "tf" if self.keras_2 else "keras.ops"
         self.policy = "float32" if case.policy == "none" else case.policy
         self.compute = self.policy.removeprefix("mixed_")
         self.custom: dict[str, str] = {}
@@ -71,12 +76,15 @@ class CaseWriter:
     def text(self, said: str) -> str:
         case = self.case
         dtype = [] if case.policy in {"float32", "none"} else [f"dtype={case.policy!r}"]
-        arguments = ", ".join([f"{name}={self.value(value)}" for name, value in case.arguments.items()] + dtype)
+        given = self.keywords(case.subject, case.arguments)
+        arguments = ", ".join([f"{name}={self.value(value)}" for name, value in given.items()] + dtype)
         call = "".join(f", {name}={self.value(value)}" for name, value in case.call.items())
         masked = case.masks is not None and any(mask is not None for mask in case.masks)
         inputs = self.inputs(case.inputs)
+        config = "backend" if self.keras_2 else "config"
+        named = 'weight.name.partition(":")[0].rpartition("/")[2]' if self.keras_2 else 'weight.path.rpartition("/")[2]'
         body = [
-            *(f"keras.config.set_{name}({value!r})" for name, value in case.settings.items()),
+            *(f"keras.{config}.set_{name}({value!r})" for name, value in case.settings.items()),
             f"layer = {case.subject}({arguments})",
             *([f"layer.adapt({self.value(case.adapt)})"] if case.adapt is not None else []),
             f"x = {inputs}",
@@ -88,10 +96,11 @@ class CaseWriter:
         ]
         parts = [
             docstring(f"{case.subject} on {backend_of(self.backend)}.\n\n{said}"),
-            f'import inspect\nimport os\n\nos.environ["KERAS_BACKEND"] = "{self.backend}"\n\nimport keras\nimport numpy as np',
+            f'import inspect\nimport os\n\nos.environ["KERAS_BACKEND"] = "{self.backend}"\n\nimport keras\nimport numpy as np'
+            + ("\nimport tensorflow as tf" if self.keras_2 else ""),
             *self.custom.values(),
-            *([WEIGHTS.strip()] if case.weights_seed is not None else []),
-            *([ATTACH.strip()] if masked else []),
+            *([WEIGHTS.strip().replace("{name}", named)] if case.weights_seed is not None else []),
+            *([ATTACH.strip().replace("{ops}", self.ops)] if masked else []),
             "\n".join(body),
         ]
         return "\n\n\n".join(parts) + "\n"
@@ -124,7 +133,7 @@ class CaseWriter:
         values = (
             "np.array(" + _numbers(array) + f', dtype="{dtype}")' + (f".reshape({array.shape})" if 0 in array.shape else "")
         )
-        return f'keras.ops.cast({values}, "bfloat16")' if self.policy == "bfloat16" and tensor.dtype == "float" else values
+        return f'{self.ops}.cast({values}, "bfloat16")' if self.policy == "bfloat16" and tensor.dtype == "float" else values
 
     def value(self, value: Any) -> str:
         if isinstance(value, Tensor):
@@ -133,7 +142,7 @@ class CaseWriter:
             return self.name(value.path)
         if isinstance(value, Build):
             given = [self.value(item) for item in value.positional] + [
-                f"{k}={self.value(v)}" for k, v in value.arguments.items()
+                f"{k}={self.value(v)}" for k, v in self.keywords(value.path, value.arguments).items()
             ]
             return f"{self.name(value.path)}({', '.join(given)})"
         if isinstance(value, Mapping):
@@ -143,6 +152,10 @@ class CaseWriter:
         if isinstance(value, list):
             return "[" + ", ".join(self.value(item) for item in value) + "]"
         return repr(value)
+
+    def keywords(self, path: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Constructor arguments by the names that they have in this generation of Keras."""
+        return as_called(path, arguments) if self.keras_2 else arguments
 
     def name(self, path: str) -> str:
         """A name of Keras as it stands; a function of ours by its source, which the script then holds."""
@@ -158,7 +171,7 @@ class CaseWriter:
             self.custom[name] = f"from {module} import {name}"
             return name
         source = inspect.getsource(found).strip()
-        self.custom[name] = source.replace(": Any", "").replace(" -> Any", "")
+        self.custom[name] = source.replace(": Any", "").replace(" -> Any", "").replace("operations(keras)", self.ops)
         return name
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,9 @@ def value_of(backend: Backend, tensor: Any) -> Value:
         if str(array.dtype) == "bfloat16":  # of the NumPy backend; NumPy's own functions do not know it as a float
             return Value("bfloat16", array.astype(np.float32))
         return Value(str(array.dtype), array)
-    dtype = str(backend.keras.backend.standardize_dtype(tensor.dtype)) if not is_text(tensor) else "string"
+    dtype = str(backend.keras_api.backend.standardize_dtype(tensor.dtype)) if not is_text(tensor) else "string"
     if dtype == "bfloat16":
-        tensor = backend.keras.ops.cast(tensor, "float32")
+        tensor = backend.keras_api.ops.cast(tensor, "float32")
     if backend.keras.utils.__dict__.get("is_sparse") or hasattr(tensor, "todense"):
         tensor = tensor.todense()
     if type(tensor).__name__ == "SparseTensor":
@@ -39,7 +39,7 @@ def mask_of(backend: Backend, tensor: Any) -> Array | None:
     """The mask that is attached to a tensor, if there is one."""
     mask = getattr(tensor, "_keras_mask", None)
     if mask is None:
-        get = getattr(importlib.import_module("keras.src.backend"), "get_keras_mask", None)
+        get = getattr(sys.modules.get("keras.src.backend"), "get_keras_mask", None)
         mask = get(tensor) if get is not None else None
     return None if mask is None else np.asarray(backend.to_numpy(mask))
 

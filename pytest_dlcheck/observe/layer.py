@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.keras_2 import path_of
 from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors, with_values
 from pytest_dlcheck.cases.values import make
@@ -63,7 +64,8 @@ class LayerObserver(LayerRunner):
         if self.seen.weights != () or self.seen.eager is not None:
             return
         seen = self.seen
-        seen.defaults = defaults_of(self.find(self.case.subject))
+        older = self.spec.older
+        seen.defaults = defaults_of(self.find(self.case.subject), older.arguments)
         seen.inputs = [self.array(tensor) for tensor in tensors(self.case.inputs)]
         made = self.attempt("building", lambda: self.layer)
         if isinstance(made, Raised):
@@ -74,7 +76,7 @@ class LayerObserver(LayerRunner):
         initial = [self.value(variable).array for variable in weights]
         self.give_weights(made, self.weight_values_given)
         trainable = {id(variable) for variable in made.trainable_weights}
-        names = short_names([*(str(variable.path) for variable in made.weights), *kept])
+        names = [named(name, older.weights) for name in short_names([*map(path_of, made.weights), *kept])]
         seen.weights = [
             Weight(
                 name,
@@ -318,7 +320,8 @@ class LayerObserver(LayerRunner):
         found: dict[str, Outcome | Raised] = {}
         for identity in self.spec.identities:
             other = identity.other(self.case)
-            if other is None:
+            # Nor is there another side whose arguments the installed Keras does not take.
+            if other is None or other.arguments.keys() & self.spec.older.absent.keys() or self.spec.older.not_here(other):
                 continue
             weights = None
             if identity.weights is not None:
@@ -406,10 +409,22 @@ def literal(tensor: Tensor, array: Array) -> Tensor:
     return Tensor(array.shape, tensor.dtype, literal=array.tolist())
 
 
-def defaults_of(kind: type) -> dict[str, Any]:
-    """The constructor's defaults that are plain values."""
+def defaults_of(kind: type, renamed: Mapping[str, str]) -> dict[str, Any]:
+    """The constructor's defaults that are plain values.
+
+    Args:
+        kind: the class.
+        renamed: by the names that specs use: parameters that have other names there.
+    """
+    later = {older: name for name, older in renamed.items()}
     found = {}
     for name, parameter in inspect.signature(kind).parameters.items():
         if isinstance(parameter.default, (bool, int, float, str, tuple)) or parameter.default is None:
-            found[name] = parameter.default
+            found[later.get(name, name)] = parameter.default
     return found
+
+
+def named(name: str, renamed: Mapping[str, str]) -> str:
+    """A weight's name as specs have it."""
+    owner, slash, last = name.rpartition("/")
+    return f"{owner}{slash}{renamed.get(last, last)}"

@@ -24,12 +24,17 @@ def through_config(observer: LayerObserver) -> None:
     layer, kind = observer.layer, type(observer.layer)
     observer.set_state(layer, observer.seen.state_before)
     serialize = observer.keras.saving.serialize_keras_object
+    later = {older: name for name, older in observer.spec.older.arguments.items()}
+
+    def named(config: Any) -> Any:
+        """The config, its entries named as specs name the arguments."""
+        return {later.get(key, key): value for key, value in config.items()} if isinstance(config, dict) else config
 
     def from_config() -> Restored:
         # Through text and back, as a file would take it.
         stored = json.loads(json.dumps(serialize(layer)))
         # A copy: some layers put objects into the config that they are made from.
-        observer.seen.config = json.loads(json.dumps(stored.get("config")))
+        observer.seen.config = named(json.loads(json.dumps(stored.get("config"))))
         made = observer.keras.saving.deserialize_keras_object(stored, safe_mode=False)
         if type(made) is not kind:
             raise TypeError(f"a {type(made).__name__} came back of a {kind.__name__}")
@@ -38,7 +43,7 @@ def through_config(observer: LayerObserver) -> None:
         made(observer.inputs(), **observer.keywords(made, training=False))
         observer.give_weights(made, observer.weight_values_given)
         outcome = observer.call(made)
-        return Restored(outcome, json.loads(json.dumps(serialize(made))).get("config"))
+        return Restored(outcome, named(json.loads(json.dumps(serialize(made))).get("config")))
 
     restored = dict(observer.seen.restored or {})
     restored["config"] = observer.attempt("the round trip through the config", from_config)

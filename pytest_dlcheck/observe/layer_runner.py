@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors
+from pytest_dlcheck.backends.keras_2 import KerasTwo, path_of
+from pytest_dlcheck.cases.case import Build, Case, Tensor, map_tensors, tensors
 from pytest_dlcheck.cases.values import make, rounded_to, weight_values
 from pytest_dlcheck.observe.framework_values import mask_of, value_of
 from pytest_dlcheck.observe.layer_observation import Outcome, Value
@@ -39,7 +40,7 @@ class LayerRunner:
         self.spec = spec
         self.case = case
         self.backend = backend
-        self.keras = backend.keras
+        self.keras = backend.keras_api
         self.compute_dtype = case.compute_dtype
 
     def input_dtype(self, tensor: Tensor) -> str:
@@ -67,10 +68,12 @@ class LayerRunner:
         case = case or self.case
         # What draws a seed of its own draws it from Python's generator.
         random.seed(20_11_22)
-        arguments = self.resolve(dict(case.arguments))
+        if isinstance(self.keras, KerasTwo):
+            self.keras.utils.set_random_seed(20_11_22)  # or from one of its own, which this alone sets
+        arguments = dict(case.arguments)
         if case.policy not in {"float32", "none"}:
             arguments["dtype"] = case.policy
-        layer = self.find(case.subject)(**arguments)
+        layer = self.resolve(Build(case.subject, arguments))
         if case.adapt is not None:
             layer.adapt(self.resolve(case.adapt))
         return layer
@@ -140,7 +143,7 @@ class LayerRunner:
         """Every variable, by name; two of one name get a number."""
         found: dict[str, Array] = {}
         for variable in layer.variables:
-            name = str(variable.path)
+            name = path_of(variable)
             found[name if name not in found else f"{name}#{len(found)}"] = self.value(variable).array
         return found | {name: self.value(variable).array for name, variable in remembered(layer).items()}
 
@@ -152,8 +155,11 @@ class LayerRunner:
     def give_weights(self, layer: Any, values: Sequence[Array]) -> None:
         """Puts values into the layer's weights, in order."""
         for variable, value in zip([*layer.weights, *remembered(layer).values()], values, strict=True):
-            if tuple(variable.shape) != value.shape:
-                raise ValueError(f"weight {variable.path} has shape {tuple(variable.shape)} and not {value.shape}")
+            # A size that TensorFlow leaves open is None.
+            if len(variable.shape) != value.ndim or any(
+                size not in (None, given) for size, given in zip(variable.shape, value.shape, strict=True)
+            ):
+                raise ValueError(f"weight {path_of(variable)} has shape {tuple(variable.shape)} and not {value.shape}")
             variable.assign(value)
 
     @cached_property
@@ -169,7 +175,7 @@ class LayerRunner:
         values = []
         for index, variable in enumerate([*layer.weights, *remembered(layer).values()]):
             dtype = str(self.keras.backend.standardize_dtype(variable.dtype))
-            name = str(variable.path).rpartition("/")[2]
+            name = path_of(variable).rpartition("/")[2]
             if seed is None or not dtype.startswith(("float", "bfloat")):
                 values.append(self.value(variable).array)
             else:

@@ -55,6 +55,8 @@ def declared_shapes(found: Any) -> Declared:
     shapes: list[tuple[int | None, ...]] = []
 
     def walk(value: Any) -> str:
+        if hasattr(value, "as_list"):  # TensorFlow's own, in Keras 2
+            value = value.as_list()
         if _is_shape(value):
             shapes.append(tuple(value))
             return "*"

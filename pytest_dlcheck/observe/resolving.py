@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.backends.keras_2 import KerasTwo
 from pytest_dlcheck.cases.case import Build, Name, Tensor
 from pytest_dlcheck.subjects.callables import CUSTOM_OBJECTS
+from pytest_dlcheck.subjects.keras_2 import as_called
 
 __all__ = ["find", "global_settings", "resolve"]
 
@@ -17,7 +19,7 @@ __all__ = ["find", "global_settings", "resolve"]
 @contextlib.contextmanager
 def global_settings(backend: Backend, settings: Mapping[str, Any]) -> Iterator[None]:
     """Inside, Keras has these global settings (`image_data_format`, `epsilon`), and knows our custom objects."""
-    config = backend.keras.config
+    config = backend.keras_api.config
     before = {name: getattr(config, name)() for name in settings}
     for name, value in settings.items():
         getattr(config, f"set_{name}")(value)
@@ -37,7 +39,7 @@ def find(backend: Backend, path: str) -> Any:
     """
     module, _, rest = path.partition(".")
     if module == "keras":
-        found: Any = backend.keras
+        found: Any = backend.keras_api
         for part in rest.split("."):
             found = getattr(found, part)
         return found
@@ -59,7 +61,8 @@ def resolve(backend: Backend, value: Any, array: Callable[[Tensor], Any]) -> Any
         return find(backend, value.path)
     if isinstance(value, Build):
         given = [resolve(backend, item, array) for item in value.positional]
-        return find(backend, value.path)(*given, **resolve(backend, dict(value.arguments), array))
+        arguments = as_called(value.path, value.arguments) if isinstance(backend.keras_api, KerasTwo) else value.arguments
+        return find(backend, value.path)(*given, **resolve(backend, dict(arguments), array))
     if isinstance(value, Mapping):
         return {key: resolve(backend, item, array) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -42,6 +42,7 @@ ACTIVATIONS: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "celu": lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha),
         "sigmoid": special.expit,
         "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+        "hard_sigmoid_of_keras_2": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
         "tanh": np.tanh,
         "hard_tanh": lambda x: np.clip(x, -1, 1),
         "softplus": lambda x: np.logaddexp(0, x),

@@ -101,8 +101,14 @@ def _measurement(result: Result, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """A script for each result that shows something, and beside it the case itself, for `dlcheck replay`."""
+def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]], keras: Mapping[str, str]) -> None:
+    """A script for each result that shows something, and beside it the case itself, for `dlcheck replay`.
+
+    Args:
+        folder: where.
+        results: as in the report.
+        keras: its version, by backend.
+    """
     shown = [each for each in results if each["case"] is not None]
     if not shown:
         return
@@ -118,8 +124,10 @@ def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
         said = f"{each['property']}: {each['verdict']}\n{each['message']}"
         try:
             found = revive(each["case"])
-            write = script if isinstance(found, Case) else architecture_script
-            text = write(found, each["backend"], said)
+            if isinstance(found, Case):
+                text = script(found, each["backend"], said, keras.get(each["backend"], "3"))
+            else:
+                text = architecture_script(found, each["backend"], said)
         except Exception as error:  # noqa: BLE001 - the report must not be lost over one script
             text = f"# The case could not be written as a script: {type(error).__name__}: {error}\n"
         (folder / f"{name}.py").write_text(text, "utf-8", "backslashreplace")
@@ -149,7 +157,8 @@ def write(
     (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     # What a test says may hold half of a surrogate pair, which no encoding takes.
     (target / "summary.md").write_text(summary(report), encoding="utf-8", errors="backslashreplace")
-    _write_cases(target / "cases", report["results"])
+    keras = {product["backend"]["name"]: product["keras"] for product in report["product"] if "keras" in product}
+    _write_cases(target / "cases", report["results"], keras)
     path = target / "index.html"
     path.write_text(page(report), encoding="utf-8", errors="backslashreplace")
     return path

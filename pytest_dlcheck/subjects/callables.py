@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pytest_dlcheck.backends.keras_2 import operations
 from pytest_dlcheck.subjects.foreign_objects import FUNCTIONS
 
 __all__ = [
@@ -28,7 +29,7 @@ def double(x: Any) -> Any:
     import keras
 
     # As an operation of Keras's, for where it is given whatever memory holds, to see the shape, an operator warns in our name.
-    return keras.ops.add(x, x)
+    return operations(keras).add(x, x)
 
 
 def affine(x: Any, scale: float = 1.0, shift: float = 0.0) -> Any:
@@ -36,7 +37,7 @@ def affine(x: Any, scale: float = 1.0, shift: float = 0.0) -> Any:
     import keras
 
     # Operators would take NumPy's bfloat16, which it does not know well, for float32.
-    return keras.ops.add(keras.ops.multiply(x, scale), shift)
+    return operations(keras).add(operations(keras).multiply(x, scale), shift)
 
 
 def first_feature(x: Any) -> Any:
@@ -54,7 +55,7 @@ def halve_in_training(x: Any, training: bool = False) -> Any:
     import keras
 
     # A tensor of its own in either mode: x itself would hand on the mask that is attached to it.
-    return keras.ops.multiply(x, 0.5 if training else 1.0)
+    return operations(keras).multiply(x, 0.5 if training else 1.0)
 
 
 def zero_where_masked(x: Any, mask: Any = None) -> Any:
@@ -63,14 +64,14 @@ def zero_where_masked(x: Any, mask: Any = None) -> Any:
 
     if mask is None:
         return -x
-    return keras.ops.multiply(x, keras.ops.expand_dims(keras.ops.cast(mask, x.dtype), -1))
+    return operations(keras).multiply(x, operations(keras).expand_dims(operations(keras).cast(mask, x.dtype), -1))
 
 
 def total(xs: Any) -> Any:
     """The sum of two inputs."""
     import keras
 
-    return keras.ops.add(xs[0], xs[1])
+    return operations(keras).add(xs[0], xs[1])
 
 
 def keep_mask(inputs: Any, mask: Any = None) -> Any:

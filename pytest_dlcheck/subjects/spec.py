@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_dlcheck.cases.case import Case, tensors
+from pytest_dlcheck.cases.case import Build, Case, Name, tensors
 
 if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.strategies.draw import Draw
 
-__all__ = ["HALF", "POLICIES", "Call", "Expected", "Identity", "Law", "LayerSpec", "World", "class_of", "never"]
+__all__ = ["HALF", "POLICIES", "Call", "Expected", "Identity", "Law", "LayerSpec", "Older", "World", "class_of", "never"]
 
 Array = NDArray[Any]
 
@@ -43,7 +43,14 @@ class World:
     device: str = "cpu"
 
     @classmethod
-    def of(cls, backend: str, keras_version: str, kind: type, device: str) -> World:
+    def of(
+        cls,
+        backend: str,
+        keras_version: str,
+        kind: type,
+        device: str,
+        renamed: Mapping[str, str] = MappingProxyType({}),
+    ) -> World:
         """Where a class of an installed Keras runs.
 
         Args:
@@ -51,12 +58,14 @@ class World:
             keras_version: `3.15.1`.
             kind: the subject's class.
             device: the kind of device.
+            renamed: by the names that specs use: parameters that have other names there.
         """
         parameters = inspect.signature(kind).parameters
         names = set(parameters)
         # What every layer takes, though most hide it in **kwargs.
         if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
             names |= {"activity_regularizer", "trainable", "name"}
+        names |= {later for later, older in renamed.items() if older in names}
         numbers = tuple(int(part) for part in keras_version.split(".")[:3] if part.isdigit())
         return cls(backend, numbers, frozenset(names), device)
 
@@ -171,6 +180,40 @@ def deterministic(case: Case, training: bool) -> bool:
 
 
 @dataclass(frozen=True)
+class Older:
+    """How an older generation of Keras differs from what a spec is written for.
+
+    Attributes:
+        arguments: by the names that specs use: constructor arguments that have other names there.
+        weights: by their names there: weights that specs call otherwise.
+        absent: what the constructor does not take there, and does as if it were given.
+        values: functions that are others there under the same name, and what references call those.
+        not_here: why a case is not run there; None if it is.
+    """
+
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    not_here: Callable[[Case], str | None] = lambda case: None
+
+    def meant(self, value: Any) -> Any:
+        """A case's value as references take it."""
+        if isinstance(value, str):
+            return self.values.get(value, value)
+        if isinstance(value, Name):
+            module, _, name = value.path.rpartition(".")
+            return Name(f"{module}.{self.values[name]}") if name in self.values else value
+        if isinstance(value, Build):
+            return Build(value.path, self.meant(value.arguments), self.meant(value.positional))
+        if isinstance(value, Mapping):
+            return {key: self.meant(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.meant(item) for item in value)
+        return value
+
+
+@dataclass(frozen=True)
 class LayerSpec:
     """One layer.
 
@@ -198,6 +241,7 @@ class LayerSpec:
         held_constant: why a case's gradient in training is, as documented, not that of its values: it takes something that
             depends on the inputs for constant. Empty if it does not.
         abstract: not a layer to be called, and why; then only its being there is checked.
+        older: how the installed Keras differs, if it is of an older generation.
     """
 
     name: str
@@ -222,6 +266,7 @@ class LayerSpec:
     not_differentiable: str = ""
     held_constant: Callable[[Case], str] = lambda case: ""
     abstract: str = ""
+    older: Older = field(default_factory=Older)
 
     def has_batch(self, case: Case) -> bool:
         """Whether the inputs are a batch of samples."""
@@ -240,8 +285,6 @@ def class_of(spec: LayerSpec, backend: Backend, keras_version: str) -> type | st
         backend: loaded.
         keras_version: `3.15.1`.
     """
-    if keras_version.startswith("2."):
-        return f"the specs of layers are written for Keras 3, and Keras {keras_version} is installed"
     kind: type | None = getattr(backend.keras.layers, spec.name, None)
     if kind is None:
         return f"keras {keras_version} has no layers.{spec.name}"

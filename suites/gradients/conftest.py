@@ -22,9 +22,10 @@ from pytest_dlcheck.gradients.operations import EFFORTS as OPERATION_EFFORTS
 from pytest_dlcheck.gradients.operations import OperationGradients
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.seeds import derive
+from pytest_dlcheck.subjects.installed import installed_layer
 from pytest_dlcheck.subjects.operations import find
 from pytest_dlcheck.subjects.operations.record import Operation
-from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
+from pytest_dlcheck.subjects.spec import LayerSpec
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, perturbed
 
 Array = NDArray[Any]
@@ -34,19 +35,20 @@ Move = Callable[[Array], Array]
 
 @pytest.fixture(scope="session")
 def check_layer_gradients(
-    backend: Backend, device: Device, dl_compiled_once: None, dl_seed: int, dl_profile: str
+    backend: Backend, device: Device, dl_keras_3: None, dl_compiled_once: None, dl_seed: int, dl_profile: str
 ) -> Callable[[LayerSpec], list[Finding]]:
     """Checks the gradients of a layer on this test's backend and device."""
     installed = versions(backend.name)
 
     def check(spec: LayerSpec) -> list[Finding]:
-        kind = class_of(spec, backend, installed["keras"])
-        if isinstance(kind, str):
-            pytest.skip(kind)
+        found = installed_layer(spec, backend, installed["keras"], device.kind)
+        if isinstance(found, str):
+            pytest.skip(found)
+        spec = found.spec
         return LayerGradients(
             spec,
             backend,
-            World.of(backend.name, installed["keras"], kind, device.kind),
+            found.world,
             seed=derive(dl_seed, spec.subject, "gradients"),
             effort=EFFORTS[dl_profile],
             known=lambda name: known_issues(spec.subject, name, backend.name, installed, device=str(device)),

@@ -15,7 +15,8 @@ from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import known_issues
 from pytest_dlcheck.properties.layers.catalogue import of_group
 from pytest_dlcheck.seeds import derive
-from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
+from pytest_dlcheck.subjects.installed import installed_layer
+from pytest_dlcheck.subjects.spec import LayerSpec
 
 
 @pytest.fixture(scope="session")
@@ -29,17 +30,17 @@ def check_spec(
     installed = versions(backend.name)
 
     def check(spec: LayerSpec, group: str) -> list[Finding]:
-        kind = class_of(spec, backend, installed["keras"])
-        if isinstance(kind, str):
-            pytest.skip(kind)
+        found = installed_layer(spec, backend, installed["keras"], device.kind)
+        if isinstance(found, str):
+            pytest.skip(found)
+        spec = found.spec
         exempt = [spec.exempt.get(each.name) for each in of_group(group)]
         if all(exempt):
             pytest.skip(f"{spec.name} has nothing to check {group}: {exempt[0]}")
-        world = World.of(backend.name, installed["keras"], kind, device.kind)
         return LayerCheck(
             spec,
             backend,
-            world,
+            found.world,
             group,
             seed=derive(dl_seed, spec.subject, group),
             effort=EXAMPLES[dl_profile],

@@ -166,6 +166,8 @@ def _without_names(value: Any) -> Any:
     if isinstance(value, dict):
         # A function without a name is stored as its bytecode, which is written in more than one way.
         opaque = {"shared_object_id", "code"} if {"code", "closure"} <= value.keys() else {"shared_object_id"}
+        if value.get("function_type") == "lambda":  # the same in Keras 2
+            opaque |= {"function"}
         return {key: _without_names(item) for key, item in value.items() if key not in opaque}
     if isinstance(value, (list, tuple)):
         return [_without_names(item) for item in value]

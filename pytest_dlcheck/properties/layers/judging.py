@@ -88,7 +88,7 @@ class Judging:
             weights[weight.name] = array
         masks = [None if mask is None else make(mask) for mask in case.masks or ()]
         return Call(
-            {**seen.defaults, **case.arguments},
+            self.spec.older.meant({**self.spec.older.absent, **seen.defaults, **case.arguments}),
             weights,
             nest(case.inputs),
             nest(dict(case.call)),
