@@ -19,7 +19,7 @@ from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.differences import differences
 from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Weight
 from pytest_dlcheck.observe.layer_restoring import through_config, through_files
-from pytest_dlcheck.observe.layer_runner import LayerRunner, remembered, takes_training
+from pytest_dlcheck.observe.layer_runner import LayerRunner, arrays_of, remembered, takes_training
 from pytest_dlcheck.observe.nests import declared_shapes, leaves_of, short_names, structure_of
 from pytest_dlcheck.subjects.spec import LayerSpec
 
@@ -72,11 +72,12 @@ class LayerObserver(LayerRunner):
             seen.weights = seen.eager = made
             return
         kept = remembered(made)
-        weights = [*made.weights, *kept.values()]
+        variables = arrays_of(made.weights)
+        weights = [*variables, *kept.values()]
         initial = [self.value(variable).array for variable in weights]
         self.give_weights(made, self.weight_values_given)
         trainable = {id(variable) for variable in made.trainable_weights}
-        names = [named(name, older.weights) for name in short_names([*map(path_of, made.weights), *kept])]
+        names = [named(name, older.weights) for name in short_names([*map(path_of, variables), *kept])]
         seen.weights = [
             Weight(
                 name,

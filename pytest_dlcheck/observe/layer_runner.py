@@ -22,7 +22,7 @@ from pytest_dlcheck.observe.nests import leaves_of, map_leaves, structure_of
 from pytest_dlcheck.observe.resolving import find, global_settings, resolve
 from pytest_dlcheck.subjects.spec import LayerSpec
 
-__all__ = ["LayerRunner", "remembered", "takes_training"]
+__all__ = ["LayerRunner", "arrays_of", "remembered", "takes_training"]
 
 Array = NDArray[Any]
 
@@ -142,19 +142,19 @@ class LayerRunner:
     def state(self, layer: Any) -> dict[str, Array]:
         """Every variable, by name; two of one name get a number."""
         found: dict[str, Array] = {}
-        for variable in layer.variables:
+        for variable in arrays_of(layer.variables):
             name = path_of(variable)
             found[name if name not in found else f"{name}#{len(found)}"] = self.value(variable).array
         return found | {name: self.value(variable).array for name, variable in remembered(layer).items()}
 
     def set_state(self, layer: Any, state: Mapping[str, Array]) -> None:
         """Gives every variable the values of a snapshot of this layer."""
-        for variable, value in zip([*layer.variables, *remembered(layer).values()], state.values(), strict=True):
+        for variable, value in zip([*arrays_of(layer.variables), *remembered(layer).values()], state.values(), strict=True):
             variable.assign(value)
 
     def give_weights(self, layer: Any, values: Sequence[Array]) -> None:
         """Puts values into the layer's weights, in order."""
-        for variable, value in zip([*layer.weights, *remembered(layer).values()], values, strict=True):
+        for variable, value in zip([*arrays_of(layer.weights), *remembered(layer).values()], values, strict=True):
             # A size that TensorFlow leaves open is None.
             if len(variable.shape) != value.ndim or any(
                 size not in (None, given) for size, given in zip(variable.shape, value.shape, strict=True)
@@ -173,7 +173,7 @@ class LayerRunner:
     def weight_values_given(self) -> list[Array]:
         layer, seed = self.layer, self.case.weights_seed
         values = []
-        for index, variable in enumerate([*layer.weights, *remembered(layer).values()]):
+        for index, variable in enumerate([*arrays_of(layer.weights), *remembered(layer).values()]):
             dtype = str(self.keras.backend.standardize_dtype(variable.dtype))
             name = path_of(variable).rpartition("/")[2]
             if seed is None or not dtype.startswith(("float", "bfloat")):
@@ -182,6 +182,11 @@ class LayerRunner:
                 drawn = weight_values(seed, index, name, tuple(variable.shape))
                 values.append(rounded_to(drawn, self.compute_dtype).astype(dtype if dtype != "bfloat16" else "float32"))
         return values
+
+
+def arrays_of(variables: Sequence[Any]) -> list[Any]:
+    """Those of a layer's variables that hold an array; Keras 2 counts the tables of words among them, too."""
+    return [variable for variable in variables if hasattr(variable, "dtype")]
 
 
 def remembered(layer: Any) -> dict[str, Any]:

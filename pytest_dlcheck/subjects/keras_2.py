@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_dlcheck.backends.keras_2 import is_keras_2
 from pytest_dlcheck.cases.case import Build, Case, Name
-from pytest_dlcheck.subjects.spec import LayerSpec, Older
+from pytest_dlcheck.subjects.spec import LayerSpec, Older, never
 
 __all__ = ["KERAS_2_ONLY", "LAYERS", "as_called", "of_generation"]
 
@@ -56,6 +56,12 @@ _SPATIAL = frozenset(
 )
 
 
+# Not in every Keras 2, by name or as `keras.activations.silu`.
+_NEWER = frozenset({"mish", "hard_silu", "hard_swish"})
+_NOT_EXPORTED = _NEWER | {"silu", "leaky_relu", "log_softmax", "relu6"}
+_NO_SUCH_FUNCTION = "not every Keras 2 has this activation, or exports it"
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer of Keras 2, where it differs.
@@ -65,16 +71,19 @@ class Layer:
         weights: by their name in Keras 2: the weights that were called otherwise.
         absent: what the constructor does not take, and what it does as if it were given.
         exempt: further properties that say nothing there, each with the reason.
+        supported: whether it runs what the spec says is unsupported.
     """
 
     arguments: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, Any] = field(default_factory=dict)
     exempt: Mapping[str, str] = field(default_factory=dict)
+    supported: bool = False
 
 
 _GLOBAL = Layer(absent={"keepdims": False})
 _IMAGE = Layer(absent={"data_format": "channels_last"})
+_RECURRENT = Layer(absent={"seed": None})
 _DEPTHWISE = Layer(weights={"depthwise_kernel": "kernel"})
 
 LAYERS: Mapping[str, Layer] = MappingProxyType(
@@ -82,6 +91,11 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         "LeakyReLU": Layer(arguments={"negative_slope": "alpha"}),
         "DepthwiseConv1D": _DEPTHWISE,
         "DepthwiseConv2D": _DEPTHWISE,
+        # Of which the first has an operation of TensorFlow's for dilation, and the second leaves it out.
+        "Conv2DTranspose": Layer(supported=True),
+        "Conv3DTranspose": Layer(supported=True),
+        **{f"{name}{suffix}": _RECURRENT for name in ("SimpleRNN", "LSTM", "GRU") for suffix in ("", "Cell")},
+        **{f"ConvLSTM{rank}D": _RECURRENT for rank in _RANKS},
         **{f"Global{kind}Pooling{rank}D": _GLOBAL for kind in ("Average", "Max") for rank in (1, 2, 3)},
         **dict.fromkeys(sorted(_IMAGES), _IMAGE),
         "Resizing": Layer(absent={"pad_to_aspect_ratio": False, "antialias": False, **_IMAGE.absent}),
@@ -108,18 +122,19 @@ def of_generation(spec: LayerSpec, keras_version: str) -> LayerSpec:
         spec,
         older=Older(layer.arguments, layer.weights, layer.absent, VALUES, _not_here),
         exempt={**spec.exempt, **layer.exempt, "seed": _SEED},
+        unsupported=never if layer.supported else spec.unsupported,
     )
 
 
 def as_called(path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments by the names that they have in Keras 2.
+    """Constructor arguments by the names that they have in Keras 2; those that it does not take go.
 
     Args:
         path: of the class: `keras.layers.LeakyReLU`.
         arguments: by the names that specs use.
     """
-    older = LAYERS.get(path.removeprefix("keras.layers."), Layer()).arguments
-    return {older.get(name, name): value for name, value in arguments.items()}
+    layer = LAYERS.get(path.removeprefix("keras.layers."), Layer())
+    return {layer.arguments.get(name, name): value for name, value in arguments.items() if name not in layer.absent}
 
 
 def _not_here(case: Case) -> str | None:
@@ -129,21 +144,30 @@ def _not_here(case: Case) -> str | None:
         return _CHANNELS_FIRST
     if first == "channels_first" and case.name in _IMAGES:
         return _LAST_ONLY
+    functions = [value.path for value in _objects_in(case) if isinstance(value, Name)]
+    texts = [value for value in _objects_in(case) if isinstance(value, str)]
+    if any(path.removeprefix("keras.activations.") in _NOT_EXPORTED for path in functions) or not _NEWER.isdisjoint(texts):
+        return _NO_SUCH_FUNCTION
     return None
 
 
 def _names_in(case: Case) -> list[str]:
     """The case's layer, and the layers among its arguments."""
+    return [case.name, *(each.path.rpartition(".")[2] for each in _objects_in(case) if isinstance(each, Build))]
 
-    def walk(value: Any) -> list[str]:
+
+def _objects_in(case: Case) -> list[Build | Name | str]:
+    """What the arguments are and hold: objects, functions, texts."""
+
+    def walk(value: Any) -> list[Build | Name | str]:
         if isinstance(value, Build):
-            return [value.path.rpartition(".")[2], *walk(value.arguments), *walk(value.positional)]
-        if isinstance(value, Name):
-            return []
+            return [value, *walk(value.arguments), *walk(value.positional)]
+        if isinstance(value, (Name, str)):
+            return [value]
         if isinstance(value, Mapping):
-            return [name for item in value.values() for name in walk(item)]
+            return [each for item in value.values() for each in walk(item)]
         if isinstance(value, (list, tuple)):
-            return [name for item in value for name in walk(item)]
+            return [each for item in value for each in walk(item)]
         return []
 
-    return [case.name, *walk(case.arguments)]
+    return walk(case.arguments)

@@ -152,11 +152,8 @@ def _losses(judging: Judging, first: Outcome, second: Outcome) -> Verdict:
 def _configs(before: Any, after: Any) -> Verdict:
     if _without_names(before) == _without_names(after):
         return passed("the config comes back")
-    different = sorted(
-        key
-        for key in {*(before or {}), *(after or {})}
-        if _without_names((before or {}).get(key)) != _without_names((after or {}).get(key))
-    )
+    first, second = _without_names(before or {}), _without_names(after or {})
+    different = sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
     details = "; ".join(f"{key}: {(after or {}).get(key)!r} instead of {(before or {}).get(key)!r}" for key in different)
     return failed(f"the config does not come back: {details}")
 
