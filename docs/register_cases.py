@@ -75,23 +75,20 @@ class Finder:
     ) -> Iterator[tuple[str, str, LayerSpec, World, Case, tuple[int, ...]]]:
         """Cases of which the entry speaks, in each way in which it may show."""
         matching: dict[str, int] = {}
-        worlds = {}
-        for spec in specs:
-            found = installed_layer(spec, self.backend, self.versions["keras"], "cpu")
-            if not isinstance(found, str):
-                worlds[spec.name] = found.world
-        ways = {spec.name: list(self.ways(issue, spec)) for spec in specs}
-        for number in range(DRAWN // max(1, len(worlds))):
-            for spec in specs:
-                if spec.name not in worlds or matching.get(spec.name, 0) > LOOKED_AT:
+        found = [installed_layer(spec, self.backend, self.versions["keras"], "cpu") for spec in specs]
+        here = [(each.spec, each.world) for each in found if not isinstance(each, str)]
+        ways = {spec.name: list(self.ways(issue, spec)) for spec, _ in here}
+        for number in range(DRAWN // max(1, len(here))):
+            for spec, world in here:
+                if matching.get(spec.name, 0) > LOOKED_AT:
                     continue
-                case, choices = random_case(spec, worlds[spec.name], derive(0, spec.subject, str(number)))
+                case, choices = random_case(spec, world, derive(0, spec.subject, str(number)))
                 case = self.as_checked(case, ways[spec.name][0][0])
-                if not self.speaks_of(issue, case) or spec.unsupported(case, worlds[spec.name]) is not None:
+                if not self.speaks_of(issue, case) or spec.unsupported(case, world) or spec.older.not_here(case):
                     continue
                 matching[spec.name] = matching.get(spec.name, 0) + 1
                 for name, mode in ways[spec.name]:
-                    yield name, mode, spec, worlds[spec.name], case, choices
+                    yield name, mode, spec, world, case, choices
 
     def as_checked(self, case: Case, name: str) -> Case:
         """As the check of the property alters what is drawn."""

@@ -6,7 +6,7 @@ Keras 3; this module only spells the few things around them that were renamed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,7 +72,7 @@ class KerasTwo:
         self.saving = SimpleNamespace(
             custom_object_scope=keras.utils.custom_object_scope,
             serialize_keras_object=getattr(saving, "serialize_keras_object", older.serialize),
-            deserialize_keras_object=getattr(saving, "deserialize_keras_object", _without_mode(older.deserialize)),
+            deserialize_keras_object=getattr(saving, "deserialize_keras_object", older.deserialize),
         )
         self.backend = SimpleNamespace(backend=lambda: "tensorflow", standardize_dtype=_name_of_dtype)
 
@@ -82,11 +82,6 @@ class KerasTwo:
     def KerasTensor(self, shape: Sequence[int | None], dtype: str) -> Any:  # noqa: N802 - as Keras 3 calls it
         """What a layer is called on to learn what it would give."""
         return self._keras.Input(batch_shape=tuple(shape), dtype=dtype)
-
-
-def _without_mode(deserialize: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A function that takes Keras 3's `safe_mode`, of one that knows no other mode."""
-    return lambda config, safe_mode=True: deserialize(config)
 
 
 def _name_of_dtype(dtype: Any) -> str:

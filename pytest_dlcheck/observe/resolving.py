@@ -24,7 +24,7 @@ def global_settings(backend: Backend, settings: Mapping[str, Any]) -> Iterator[N
     for name, value in settings.items():
         getattr(config, f"set_{name}")(value)
     try:
-        with backend.alone(), backend.keras.saving.custom_object_scope(dict(CUSTOM_OBJECTS)):
+        with backend.alone(), backend.keras_api.saving.custom_object_scope(dict(CUSTOM_OBJECTS)):
             yield
     finally:
         for name, value in before.items():

@@ -37,6 +37,8 @@ KERAS_2_ONLY = frozenset(
 # Nothing that Keras could be asked for: a layer's generators are no variables in Keras 2.
 _SEED = "the random state of a Keras 2 layer is no variable, so that nothing puts it back"
 
+_CONFIG = "Keras 2.12 has no public function that writes a layer down as JSON knows it"
+
 _CHANNELS_FIRST = (
     "Keras 2 hands channels first on to TensorFlow, which has it on the CPU for some dtypes and sizes only, by way of oneDNN"
 )
@@ -69,7 +71,8 @@ class Layer:
     Attributes:
         arguments: by their later name: the constructor arguments that were called otherwise.
         weights: by their name in Keras 2: the weights that were called otherwise.
-        absent: what the constructor does not take, and what it does as if it were given.
+        absent: what the constructor of some release does not take, and what it does as if it were given.
+        without: what no release takes, and what makes no difference to what can be expected.
         exempt: further properties that say nothing there, each with the reason.
         supported: whether it runs what the spec says is unsupported.
     """
@@ -77,13 +80,14 @@ class Layer:
     arguments: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, Any] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
     exempt: Mapping[str, str] = field(default_factory=dict)
     supported: bool = False
 
 
 _GLOBAL = Layer(absent={"keepdims": False})
 _IMAGE = Layer(absent={"data_format": "channels_last"})
-_RECURRENT = Layer(absent={"seed": None})
+_RECURRENT = Layer(without=frozenset({"seed"}))
 _DEPTHWISE = Layer(weights={"depthwise_kernel": "kernel"})
 
 LAYERS: Mapping[str, Layer] = MappingProxyType(
@@ -118,23 +122,24 @@ def of_generation(spec: LayerSpec, keras_version: str) -> LayerSpec:
     if not is_keras_2(keras_version):
         return spec
     layer = LAYERS.get(spec.name, Layer())
+    unwritten = {"config": _CONFIG} if keras_version.startswith("2.12.") else {}
     return replace(
         spec,
         older=Older(layer.arguments, layer.weights, layer.absent, VALUES, _not_here),
-        exempt={**spec.exempt, **layer.exempt, "seed": _SEED},
+        exempt={**spec.exempt, **layer.exempt, **unwritten, "seed": _SEED},
         unsupported=never if layer.supported else spec.unsupported,
     )
 
 
 def as_called(path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments by the names that they have in Keras 2; those that it does not take go.
+    """Constructor arguments by the names that they have in Keras 2; those that it never takes go.
 
     Args:
         path: of the class: `keras.layers.LeakyReLU`.
         arguments: by the names that specs use.
     """
     layer = LAYERS.get(path.removeprefix("keras.layers."), Layer())
-    return {layer.arguments.get(name, name): value for name, value in arguments.items() if name not in layer.absent}
+    return {layer.arguments.get(name, name): value for name, value in arguments.items() if name not in layer.without}
 
 
 def _not_here(case: Case) -> str | None:
