@@ -62,18 +62,22 @@ class Engine:
     def told(self, built: "Built", outputs: Any, masks: Any, state: Any, gradients: Any) -> Dict[str, Any]:
         """The answer, as plain values."""
         gotten = [self.get(each) for each in outputs]
-        counted = len(gradients[0]) if gradients else 0
         return {
             "outcome": "ran",
             "structure": built.structure,
             "dtypes": [dtype for dtype, _ in gotten],
             "outputs": [array for _, array in gotten],
             "masks": [None if each is None else self.get(each)[1] for each in masks],
-            "state": [[name, self.get(each)[1]] for name, each in zip(built.names, state)],
-            "gradients": None if gradients is None else [[self._some(each) for each in part] for part in gradients],
-            "trainable": [name for name, each in zip(built.names, built.variables) if _among(each, built.trainable)],
-            "inputs": counted,
+            "state": [self.get(state[place])[1] for place in built.places],
+            "gradients": None if gradients is None else self._gradients(built, gradients),
         }
+
+    def _gradients(self, built: "Built", gradients: Any) -> Dict[str, Any]:
+        """By floating input, and by given weight; None where there is no path, and of a weight that is not trained."""
+        inputs, weights = gradients
+        found = {id(variable): gradient for variable, gradient in zip(built.trainable, weights)}
+        given = [found.get(id(built.variables[place])) for place in built.places]
+        return {"inputs": [self._some(each) for each in inputs], "weights": [self._some(each) for each in given]}
 
     def _some(self, gradient: Any) -> Any:
         return None if gradient is None else self.get(gradient)[1]
@@ -81,10 +85,6 @@ class Engine:
 
 def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _among(one: Any, others: List[Any]) -> bool:
-    return any(one is each for each in others)
 
 
 class TensorFlowEngine(Engine):
@@ -175,7 +175,8 @@ class JaxEngine(Engine):
 
     def _step(self, built: "Built", differentiate: bool) -> Any:
         jax, numpy = self.jax, self.jax.numpy
-        trained = [index for index, each in enumerate(built.variables) if _among(each, built.trainable)]
+        places = {id(each): index for index, each in enumerate(built.variables)}
+        trained = [places[id(each)] for each in built.trainable]
         dtypes = [str(each.dtype) for each in built.variables]
 
         def step(inputs: Any, further: Any, masks: Any, values: Any, cotangents: Any) -> Any:

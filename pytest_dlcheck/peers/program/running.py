@@ -125,11 +125,15 @@ class Built:
     def _places(self, weights: Any) -> List[int]:
         """Which variable each of the given weights goes to: the first that is free, of the same last name and shape.
 
+        Where no weights are given, each variable is its own.
+
         Raises:
             Unsupported: there is none.
         """
+        if weights is None:
+            return list(range(len(self.variables)))
         found: List[int] = []
-        for name, array in weights or []:
+        for name, array in weights:
             last = name.split("/")[-1]
             free = [
                 index
