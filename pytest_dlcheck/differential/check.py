@@ -141,9 +141,21 @@ class DifferentialCheck:
             assert issue is not None
             found.verdict, found.case, found.known_issue = "known", case, issue.link
             found.message = f"{issue.told()}\n{verdict.message}\n{describe(case)}"
+        elif (gone := self._gone(each, said)) is not None:
+            case, issue = gone
+            found.verdict, found.case, found.known_issue = "fixed", case, issue.link
+            found.message = f"the register says that these two differ: {issue.told()}\n{describe(case)}"
         elif all(verdict.outcome == "unsupported" for _, verdict in said):
             found.verdict = "unsupported"
         return found
+
+    def _gone(self, each: DifferentialProperty, said: Sequence[tuple[Case, Verdict]]) -> tuple[Case, KnownIssue] | None:
+        """A case that must differ, as the register says, and does not."""
+        for case, verdict in said:
+            issue = self.expected(each, case) if verdict.outcome == PASS else None
+            if issue is not None and issue.of_difference() and not issue.unsteady:
+                return case, issue
+        return None
 
     def _shrunk(self, each: DifferentialProperty, case: Case, verdict: Verdict) -> tuple[Case, Verdict]:
         """The smallest case found in the time there is, and with few crashes, that differs in the same way."""

@@ -40,7 +40,7 @@ class KnownIssue(NamedTuple):
         where: of which cases: an expression of constructor arguments, `policy`, `shape` (of the first input), `rank` and
             others (`cases/naming.py`), as in `padding == 'same' and groups > 1`. Empty for all.
         unsteady: whether one and the same case shows it now and then only (memory that is read before it is written): then no
-            case can be kept that has to fail.
+            case can be kept that has to fail. Of a difference: whether some of the cases that it speaks of show none.
         peer: of a difference between two products, version specifiers of the other one; `versions` are then of this one.
         peer_backends: what the other one runs on; empty for all.
     """

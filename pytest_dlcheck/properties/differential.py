@@ -229,11 +229,11 @@ class DifferentialProperty(NamedTuple):
 
 
 PROPERTIES = (
-    DifferentialProperty("peer_accepts", taken_alike, ("accepts",)),
+    DifferentialProperty("peer_accepts", taken_alike, ("accepts", "defaults")),
     DifferentialProperty("peer_outputs", outputs_are_alike, ("shape", "dtype", "policy", "reference")),
     DifferentialProperty("peer_special", special_values_agree, ("accepts", "reference", "laws")),
     DifferentialProperty("peer_values", values_agree, ("reference", "laws", "identities", "defaults")),
     DifferentialProperty("peer_mask", masks_agree, ("mask",)),
     DifferentialProperty("peer_training", training_agrees, ("training_reference", "laws", "accepts", "state")),
-    DifferentialProperty("peer_gradients", gradients_agree, ("gradient", "finite_gradient")),
+    DifferentialProperty("peer_gradients", gradients_agree, ("gradient", "finite_gradient", "reference")),
 )

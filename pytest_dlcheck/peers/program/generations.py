@@ -61,7 +61,9 @@ class Generation:
         """All of a layer's variables, its weights first."""
         weights = list(layer.weights)
         known = {id(each) for each in weights}
-        return weights + [each for each in layer.variables if id(each) not in known]
+        found = weights + [each for each in layer.variables if id(each) not in known]
+        # Keras 2 counts among them what holds a vocabulary, which is no variable.
+        return [each for each in found if hasattr(each, "shape") and hasattr(each, "assign")]
 
     def variable_name(self, variable: Any) -> str:
         """Its path in the layer: `dense/kernel`."""
