@@ -19,7 +19,7 @@ from pytest_dlcheck.subjects.spec import LayerSpec, World, class_of
 
 @pytest.fixture(scope="session")
 def check_against(
-    backend: Backend, device: Device, dl_against: Product, dl_compiled_once: None, dl_seed: int, dl_profile: str
+    dl_against: Product, backend: Backend, device: Device, dl_compiled_once: None, dl_seed: int, dl_profile: str
 ) -> Callable[[LayerSpec], list[Finding]]:
     """Checks a layer on this test's backend and device against the product of `--dl-against`."""
     installed = versions(backend.name)
