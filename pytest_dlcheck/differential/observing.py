@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.cases.case import Case
+from pytest_dlcheck.cases.case import Case, Tensor, map_tensors
 from pytest_dlcheck.differential.comparison import Comparison, Slopes
 from pytest_dlcheck.differential.product import Product
 from pytest_dlcheck.differential.slopes import cotangents_of, slopes_of
@@ -24,7 +25,10 @@ from pytest_dlcheck.properties.layers.judging import Judging
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.spec import LayerSpec, World
 
-__all__ = ["Question", "compared"]
+__all__ = ["Question", "apart", "compared"]
+
+# Past the seeds that are drawn.
+_FURTHER = 100
 
 
 @dataclasses.dataclass
@@ -85,7 +89,7 @@ def _add_slopes(found: Question, spec: LayerSpec, case: Case, backend: Backend, 
         return
     if spec.not_differentiable or "gradient" in spec.exempt or not (backend.trains and product.backend != "numpy"):
         return
-    at = smooth(case)
+    at = apart(smooth(case))
     seen = found.judging.seen if at == case else LayerObserver(spec, at, backend).run()
     if not isinstance(seen.eager, Outcome) or isinstance(seen.weights, Raised):
         return
@@ -100,6 +104,19 @@ def _add_slopes(found: Question, spec: LayerSpec, case: Case, backend: Backend, 
     except Exception:  # noqa: BLE001 - whether it has gradients in float64 is the matter of suites/gradients
         return
     found.asked["slopes_answer"] = item_of(at, product.table, _named(seen), cotangents=cotangents)
+
+
+def apart(case: Case) -> Case:
+    """The same case with no two inputs alike, since the larger of two equal ones has no gradient; the call's own are smooth
+    too."""
+    count = itertools.count(1)
+
+    def one(tensor: Tensor) -> Tensor:
+        drawn = tensor.dtype == "float" and tensor.literal is None
+        return dataclasses.replace(tensor, seed=tensor.seed + _FURTHER * next(count)) if drawn else tensor
+
+    call = smooth(case.replace(inputs=dict(case.call))).inputs
+    return case.replace(inputs=map_tensors(one, case.inputs), call=map_tensors(one, call))
 
 
 def compared(

@@ -22,7 +22,12 @@ class Engine:
 
     A gradient is that of the sum of all outputs times given cotangents, with respect to floating inputs and trainable
     weights; where there is no path, None.
+
+    Attributes:
+        has_texts: whether the framework has tensors of texts.
     """
+
+    has_texts = False
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
@@ -89,6 +94,8 @@ def _text(value: Any) -> str:
 
 class TensorFlowEngine(Engine):
     """TensorFlow, under Keras 2 and 3: eager the first time, traced from the second on."""
+
+    has_texts = True
 
     def __init__(self, generation: Generation) -> None:
         super().__init__(generation)

@@ -98,7 +98,10 @@ class Built:
         """The arrays of a case as the framework's tensors: of the inputs, of the call's other arguments, of the masks."""
         given = [_arrays(resolve(item["inputs"], self.generation)), _arrays(resolve(item.get("call") or {}, self.generation))]
         cast = self.policy if self.policy == "bfloat16" else None
-        puts = [[self.engine.put(each, cast) for each in arrays] for arrays in given]
+        puts = given
+        # Beside a text, which only TensorFlow has tensors of, everything stays an array.
+        if self.engine.has_texts or not any(each.dtype == object for each in given[0]):
+            puts = [[self.engine.put(each, cast) for each in arrays] for arrays in given]
         masks = [None if each is None else self.engine.put(each, None) for each in item.get("masks") or []]
         return puts[0], puts[1], masks
 
