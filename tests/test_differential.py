@@ -440,5 +440,7 @@ def test_a_planted_defect_of_a_product_is_found_shrunk_and_reported(
         found = {each["property"]: each for each in report["results"]}
         assert found["peer_accepts"]["verdict"] == "pass"
         assert found["peer_values"]["verdict"] == verdict
+        same = "this product and same resolve to the same versions" in found["peer_accepts"]["message"]
+        assert same == (name == "same"), found["peer_accepts"]["message"]
     assert "wrong: off" in found["peer_values"]["message"]
     assert "smallest case: Dense(units=2) on float[2, 2]" in found["peer_values"]["message"]

@@ -97,6 +97,7 @@ class DifferentialCheck:
         self.seed, self.effort, self.expected = seed, effort, expected
         self._choices: dict[str, tuple[int, ...]] = {}
         self._judged: dict[str, dict[str, Verdict]] = {}
+        self._told = ""
 
     def run(self) -> list[Finding]:
         """Compares the drawn cases, and says what became of each property.
@@ -105,6 +106,7 @@ class DifferentialCheck:
             PeerError: the other product answers no more.
         """
         start = time.perf_counter()
+        self._told = self.product.told()
         cases = self._draw()
         self._judge(cases)
         seconds = (time.perf_counter() - start) / max(1, len(PROPERTIES))
@@ -128,19 +130,21 @@ class DifferentialCheck:
         said = [(case, self._judged[case.key()][each.name]) for case in cases if each.name in self._judged[case.key()]]
         if not said:
             return None
-        found = Finding(each.name, said[0][0].policy, "eager", PASS, said[0][1].message, len(said), seconds)
+        against = f"against {self._told}"
+        message = f"{said[0][1].message}\n{against}"
+        found = Finding(each.name, said[0][0].policy, "eager", PASS, message, len(said), seconds)
         bad = [(case, verdict) for case, verdict in said if verdict.outcome not in HARMLESS]
         new = [(case, verdict) for case, verdict in bad if verdict.outcome == "broken" or self.expected(each, case) is None]
         if new:
             case, verdict = self._shrunk(each, *new[0])
             found.verdict, found.case = verdict.outcome, case
-            found.message = f"{verdict.message}\nagainst {self.product.told()}\nsmallest case: {describe(case)}"
+            found.message = f"{verdict.message}\n{against}\nsmallest case: {describe(case)}"
         elif bad:
             case, verdict = bad[0]
             issue = self.expected(each, case)
             assert issue is not None
             found.verdict, found.case, found.known_issue = "known", case, issue.link
-            found.message = f"{issue.told()}\n{verdict.message}\n{describe(case)}"
+            found.message = f"{issue.told()}\n{verdict.message}\n{against}\n{describe(case)}"
         elif (gone := self._gone(each, said)) is not None:
             case, issue = gone
             found.verdict, found.case, found.known_issue = "fixed", case, issue.link

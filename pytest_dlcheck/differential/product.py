@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from pytest_dlcheck.environments import Environment
-from pytest_dlcheck.environments.environment import product
+from pytest_dlcheck.environments import Environment, same_versions
+from pytest_dlcheck.environments.environment import Interpreter, product
 from pytest_dlcheck.peers.answers import Answer, answers
 from pytest_dlcheck.peers.host import Peer
 from pytest_dlcheck.peers.translation import Translation, translation_of
 from pytest_dlcheck.subjects.spec import World
 
 __all__ = ["Product"]
+
+
+def _here() -> Environment:
+    """What this process runs in."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    backend = os.environ.get("KERAS_BACKEND")
+    paths = tuple(each for each in sys.path if each)
+    return Environment("this product", Path(sys.executable), backend=backend, interpreter=Interpreter(version, paths))
 
 
 class Product:
@@ -60,8 +71,10 @@ class Product:
         return translation_of(self.said["generation"])
 
     def told(self) -> str:
-        """What it is, in a line."""
-        return f"{self.name}, {self.said['generation']} on {self.backend} ({product(self.versions)})"
+        """What it is, in a line, and whether it is anything else than this product."""
+        found = f"{self.name}, {self.said['generation']} on {self.backend} ({product(self.versions)})"
+        same = same_versions(_here(), self.environment)
+        return found if same is None else f"{found}; {same}"
 
     def world(self, here: World) -> World:
         """What specs may ask about it; of the constructors' parameters what is known here."""
