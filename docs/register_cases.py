@@ -134,7 +134,7 @@ def main() -> None:
     kept = {each.issue: each for each in (read(path.read_text("utf-8"), path.name) if path.exists() else ())}
     finder = Finder(backend_name)
     with finder.backend.activate(DeviceName.parse("cpu")):
-        for issue in load():
+        for issue in (each for each in load() if not each.of_difference()):
             chosen = any(fnmatch.fnmatchcase(issue.id, each) for each in wanted) if wanted else issue.id not in kept
             if not chosen or (issue.backends and backend_name not in issue.backends):
                 continue

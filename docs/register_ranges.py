@@ -94,7 +94,7 @@ def main() -> None:
     if any(each.get("schema") != SCHEMA for each in reports) or not reports:
         sys.exit("register_ranges: give the files that `dlcheck register --json` wrote")
     runs = Runs(reports)
-    wanted = {issue.id: ranges_of(issue, runs) for issue in load()}
+    wanted = {issue.id: ranges_of(issue, runs) for issue in load() if not issue.of_difference()}
     for path in sorted(FOLDER.glob("*.toml")):
         text = path.read_text("utf-8")
         blocks = re.split(r"(?m)^(?=\[\[issue\]\])", text)

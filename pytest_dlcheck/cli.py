@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register.add_argument("entry", nargs="*", help="ids, with * and ? for any (default: all)")
     register.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
     register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
+    _add_env(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
@@ -55,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pytest_dlcheck.register import examine as look_at
 
             return look_at(options.entry, options.backend, options.json)
+        if options.command == "env":
+            from pytest_dlcheck.environments.command import run as run_env
+
+            return run_env(options)
         from pytest_dlcheck.doctor import examine
 
         return examine(options.backend, as_json=options.json)
@@ -64,6 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _add_env(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    env = commands.add_parser(
+        "env",
+        help="other products by name: lists, makes and removes their environments",
+        description="Environments that [tool.dlcheck.peers] names, or that names like tf2.18 and keras3.5-jax stand for.",
+    )
+    actions = env.add_subparsers(dest="action", required=True, metavar="action")
+    actions.add_parser("list", help="those that are there, and those that this project names")
+    make = actions.add_parser("make", help="makes some, so that no later run waits for it")
+    make.add_argument("name", nargs="+", help="as in [tool.dlcheck.peers], or like tf2.18")
+    prune = actions.add_parser("prune", help="removes those that were not used for long, and half-made ones")
+    prune.add_argument("--unused-days", type=float, default=30, metavar="N", help="unused for N days (default: %(default)s)")
+    prune.add_argument("--all", action="store_true", help="all of them")
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ import pytest
 
 from pytest_dlcheck.collecting import FACTS
 from pytest_dlcheck.devices import DeviceName
-from pytest_dlcheck.errors import BackendError, DeviceMissing
+from pytest_dlcheck.errors import BackendError, DeviceMissing, DlcheckError
 from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 
 if TYPE_CHECKING:
     from pytest_dlcheck.architectures.public import EquivalenceReport
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.benchmark.measurement import Measurement
+    from pytest_dlcheck.differential.product import Product
     from pytest_dlcheck.finding import Finding
     from pytest_dlcheck.gradients.outcome import GradientReport
     from pytest_dlcheck.properties.verdict import Verdict
@@ -211,6 +212,24 @@ def dl_share_s(request: pytest.FixtureRequest, _dl_run: Run) -> float | None:
         for item in request.session.items
     )
     return budget / max(1, sharing)
+
+
+@pytest.fixture(scope="session")
+def dl_against(_dl_run: Run) -> Iterator[Product]:
+    """The other product of `--dl-against`, made if it is not there and asked in a process of its own; skips without one."""
+    name = _dl_run.plan.against
+    if name is None:
+        pytest.skip("there is nothing to compare with: --dl-against names another product")
+    from pytest_dlcheck.differential.product import Product as Made
+    from pytest_dlcheck.environments import find
+
+    try:
+        product = Made(find(name, _dl_run.config.rootpath))
+        product.said  # noqa: B018 - imports its framework, and so shows whether it can
+    except DlcheckError as error:
+        _dl_run.give_up(str(error))
+    yield product
+    product.peer.close()
 
 
 @pytest.fixture

@@ -47,6 +47,11 @@ def add_options(parser: pytest.Parser) -> None:
             "How long drawing cases may take, spread over the subjects: 90s, 10m, 2h. What is cut is said in the report. "
             "Default: as long as the profile takes.",
         ),
+        (
+            "against",
+            "NAME",
+            "Another product, for suites/differential: a name in [tool.dlcheck.peers], or one like tf2.18 or keras3.5-jax.",
+        ),
         ("cpu-devices", "N", "Let the CPU appear as N devices (tensorflow, jax), for tests of several. Default: 1."),
     )
     group.addoption(
@@ -91,6 +96,8 @@ class Plan(NamedTuple):
     require: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
     report: str | None = None
+    against: str | None = None
+    """The name of another product, to be compared with."""
     problem: str | None = None
     """Why no test that needs a backend can run; raised once there is one."""
 
@@ -285,6 +292,19 @@ def _budget(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def _against(config: pytest.Config) -> str | None:
+    """The name of a product that there is, or that can be made."""
+    name = _value(config, "dl_against")
+    if name is not None:
+        from pytest_dlcheck.environments.finding import request
+
+        try:
+            request(name, config.rootpath)
+        except DlcheckError as error:
+            raise DlcheckError(f"--dl-against: {error}") from None
+    return name
+
+
 def _profile(name: str) -> str:
     if name not in PROFILES:
         raise DlcheckError(f"--dl-profile: unknown profile {name!r}; there are {', '.join(PROFILES)}")
@@ -333,5 +353,6 @@ def plan_run(config: pytest.Config) -> Plan:
         subjects=tuple(config.getoption("dl_subject") or ()),
         # Only a run writes a report: not --collect-only.
         report=_report_folder(report) if report and not config.option.collectonly else None,
+        against=_against(config),
         problem=problem,
     )

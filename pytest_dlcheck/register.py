@@ -193,7 +193,8 @@ def examine(names: Sequence[str], backend_name: str | None, json_path: str | Non
     from pytest_dlcheck.devices import DeviceName, kinds_by_name
     from pytest_dlcheck.known_issues import load
 
-    issues = [each for each in load() if not names or any(fnmatch.fnmatchcase(each.id, name) for name in names)]
+    of_one = [each for each in load() if not each.of_difference()]
+    issues = [each for each in of_one if not names or any(fnmatch.fnmatchcase(each.id, name) for name in names)]
     unknown = [name for name in names if not any(fnmatch.fnmatchcase(each.id, name) for each in issues)]
     if unknown:
         raise DlcheckError(f"the register has no entry {unknown[0]!r}; `dlcheck register` without a name shows all")

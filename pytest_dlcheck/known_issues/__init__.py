@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pytest_dlcheck.errors import DlcheckError
@@ -39,7 +40,9 @@ class KnownIssue(NamedTuple):
         where: of which cases: an expression of constructor arguments, `policy`, `shape` (of the first input), `rank` and
             others (`cases/naming.py`), as in `padding == 'same' and groups > 1`. Empty for all.
         unsteady: whether one and the same case shows it now and then only (memory that is read before it is written): then no
-            case can be kept that has to fail.
+            case can be kept that has to fail. Of a difference: whether some of the cases that it speaks of show none.
+        peer: of a difference between two products, version specifiers of the other one; `versions` are then of this one.
+        peer_backends: what the other one runs on; empty for all.
     """
 
     id: str
@@ -54,6 +57,18 @@ class KnownIssue(NamedTuple):
     dtypes: Sequence[str] = ()
     where: str = ""
     unsteady: bool = False
+    peer: Mapping[str, str] = MappingProxyType({})
+    peer_backends: Sequence[str] = ()
+
+    def of_difference(self) -> bool:
+        """Whether it speaks of two products that differ, and not of one that is wrong."""
+        return bool(self.peer or self.peer_backends)
+
+    def differs_from(self, backend: str, versions: Mapping[str, str]) -> bool:
+        """Whether the entry speaks of this other product."""
+        return (
+            self.of_difference() and (not self.peer_backends or backend in self.peer_backends) and _within(self.peer, versions)
+        )
 
     def applies(
         self,
@@ -70,16 +85,11 @@ class KnownIssue(NamedTuple):
         self, subject: str | None, backend: str | None, versions: Mapping[str, str], device: str | None = None
     ) -> bool:
         """Whether the entry speaks of this subject on this product, of whatever property."""
-        from packaging.specifiers import SpecifierSet
-
         return (
             self.names_subject(subject)
             and (not self.backends or backend in self.backends)
             and (not self.devices or device is None or device.partition(":")[0] in self.devices)
-            and all(
-                (found := _version(name, versions)) is not None and SpecifierSet(allowed).contains(found, prereleases=True)
-                for name, allowed in self.versions.items()
-            )
+            and _within(self.versions, versions)
         )
 
     def names_subject(self, name: str | None) -> bool:
@@ -94,6 +104,16 @@ class KnownIssue(NamedTuple):
         """The entry in a line, for a message."""
         versions = ", ".join(f"{name} {allowed}" for name, allowed in self.versions.items())
         return f"{self.reason} ({versions}, {self.link}, {self.date})"
+
+
+def _within(allowed: Mapping[str, str], versions: Mapping[str, str]) -> bool:
+    """Whether installed versions, by distribution, are all among those that specifiers allow."""
+    from packaging.specifiers import SpecifierSet
+
+    return all(
+        (found := _version(name, versions)) is not None and SpecifierSet(each).contains(found, prereleases=True)
+        for name, each in allowed.items()
+    )
 
 
 def _version(name: str, versions: Mapping[str, str]) -> str | None:
@@ -127,7 +147,7 @@ def parse(text: str, where: str = "the register") -> tuple[KnownIssue, ...]:
         except TypeError as error:
             raise DlcheckError(f"{where}, {name}: {str(error).partition(' ')[2]}") from None
         try:
-            for allowed in issue.versions.values():
+            for allowed in (*issue.versions.values(), *issue.peer.values()):
                 SpecifierSet(allowed)
         except InvalidSpecifier as error:
             raise DlcheckError(f"{where}, {name}: {error}") from None

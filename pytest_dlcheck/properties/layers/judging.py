@@ -16,7 +16,7 @@ from pytest_dlcheck.observe.layer_observation import LayerObservation, Outcome, 
 from pytest_dlcheck.properties.comparison import within
 from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
 from pytest_dlcheck.subjects.spec import HALF, Call, Expected, LayerSpec, World, flat
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, perturbed, unreferenced
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, of_sum, perturbed, unreferenced
 
 __all__ = ["Judging", "same_outcome"]
 
@@ -129,6 +129,20 @@ class Judging:
             if isinstance(bounded, Bounded) and bounded.value.shape == value.array.shape:
                 return Bounded(value.float64, 2 * bounded.tolerance, f"both sides round: twice {bounded.derived}")
         return unreferenced(value.float64, unit_roundoff=self.unit_roundoff, scale=self.spec.scale)
+
+    def state_tolerance(self, before: Array, after: Array) -> Array:
+        """How far off a variable may be after a call in training mode: a moving average of a mean over the batch.
+
+        Args:
+            before: what it was before the call.
+            after: what it must be.
+        """
+        before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+        size = np.abs(after) + np.abs(before) + float(np.max(np.abs(after), initial=0.0))
+        inputs = max(
+            (float(np.max(np.abs(each), initial=0.0)) for each in self.seen.inputs if each.dtype.kind == "f"), default=0
+        )
+        return np.asarray(of_sum(size + min(inputs, 1e3) ** 2, unit_roundoff=self.unit_roundoff))
 
 
 class _Lazy:

@@ -10,7 +10,7 @@ import numpy as np
 from pytest_dlcheck.observe.layer_observation import Outcome, Raised
 from pytest_dlcheck.properties.layers.judging import Judging, compare, same_outcome
 from pytest_dlcheck.properties.verdict import IMPRECISE, PASS, Verdict, failed, first_failure, passed
-from pytest_dlcheck.tolerance import Bounded, of_formula, of_lost_digits, of_sum
+from pytest_dlcheck.tolerance import Bounded, of_formula, of_lost_digits
 
 __all__ = [
     "accepts",
@@ -114,13 +114,7 @@ def training_matches_reference(judging: Judging) -> Verdict | None:
             verdicts.append(failed(f"state {name}: {len(places)} variables of that name"))
             continue
         got = np.asarray(outcome.state[places[0]], dtype=np.float64)
-        before = np.asarray(judging.seen.state_before[places[0]], dtype=np.float64)
-        size = np.abs(target) + np.abs(before) + float(np.max(np.abs(target), initial=0.0))
-        # A mean over the batch, and a moving average of it.
-        inputs = max(
-            (float(np.max(np.abs(each), initial=0.0)) for each in judging.seen.inputs if each.dtype.kind == "f"), default=0
-        )
-        bound = of_sum(size + min(inputs, 1e3) ** 2, unit_roundoff=judging.unit_roundoff)
+        bound = judging.state_tolerance(np.asarray(judging.seen.state_before[places[0]]), np.asarray(target))
         wrong = ~(np.abs(got - target) <= bound)
         if got.shape != target.shape or wrong.any():
             verdicts.append(
