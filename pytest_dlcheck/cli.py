@@ -45,8 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register.add_argument("entry", nargs="*", help="ids, with * and ? for any (default: all)")
     register.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
     register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
+    _add_merge(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "merge":
+            from pytest_dlcheck.report.merge import merge
+
+            return merge(options.report, options.output)
         if options.command == "replay":
             from pytest_dlcheck.replay import replay as run_again
 
@@ -64,6 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    merge = commands.add_parser(
+        "merge",
+        help="several reports as one, subjects by products",
+        description="Makes one report of several: what fails in exactly one product first. Reports of one product that judge "
+        "different things, as tox writes them, become one product.",
+    )
+    merge.add_argument("report", nargs="+", help="a folder that --dl-report wrote, or its report.json")
+    merge.add_argument("-o", "--output", metavar="DIR", required=True, help="where to write the merged report")
 
 
 if __name__ == "__main__":
