@@ -44,8 +44,8 @@ class Check:
 
     @property
     def how(self) -> tuple[str, ...]:
-        """Api, device, dtype and mode, where they were given."""
-        return tuple(part for part in self.key[2:] if part)
+        """Api, device, dtype and mode, where they were given; the first CPU goes without saying."""
+        return tuple(part for part in self.key[2:] if part not in ("", "cpu:0"))
 
     @property
     def failing(self) -> list[str]:
@@ -91,8 +91,9 @@ class Across:
 
     @property
     def alone(self) -> list[Check]:
-        """Those that fail in exactly one product."""
-        return [check for check in self.checks if check.alone is not None]
+        """Those that fail in exactly one product, product by product; what the register expects comes last."""
+        found = [check for check in self.checks if check.alone is not None]
+        return sorted(found, key=lambda check: (check.verdicts[str(check.alone)] == "known", str(check.alone)))
 
     @cached_property
     def disagreeing(self) -> frozenset[str]:

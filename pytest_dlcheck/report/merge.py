@@ -24,7 +24,7 @@ def headline_across(table: Across) -> str:
     """One sentence that says how the products differ."""
     alone, disagree = len(table.alone), sum(check.disagree for check in table.checks)
     if disagree:
-        return f"{alone:,} {_checks(alone)} in exactly one product; {disagree:,} differ between products"
+        return f"{alone:,} {_checks(alone)} in exactly one product; {disagree:,} {'differs' if disagree == 1 else 'differ'} between products"
     failing = sum(bool(check.failing) for check in table.checks)
     return f"No check holds in one product and fails in another; {failing:,} {_checks(failing)}"
 
@@ -77,7 +77,7 @@ def merged_summary(report: Mapping[str, Any]) -> str:
     lines = [f"# {headline_across(table)}", ""]
     rows: list[list[object]] = [
         [check.alone, check.subject, check.name, ", ".join(check.how), told.get((check.key, str(check.alone)), "")]
-        for check in sorted(table.alone, key=lambda check: str(check.alone))
+        for check in table.alone
     ]
     if rows:
         header = ["product", "subject", "property", "how", "what was seen there"]
