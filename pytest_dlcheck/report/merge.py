@@ -24,7 +24,8 @@ def headline_across(table: Across) -> str:
     """One sentence that says how the products differ."""
     alone, disagree = len(table.alone), sum(check.disagree for check in table.checks)
     if disagree:
-        return f"{alone:,} {_checks(alone)} in exactly one product; {disagree:,} {'differs' if disagree == 1 else 'differ'} between products"
+        differ = "differs" if disagree == 1 else "differ"
+        return f"{alone:,} {_checks(alone)} in exactly one product; {disagree:,} {differ} between products"
     failing = sum(bool(check.failing) for check in table.checks)
     return f"No check holds in one product and fails in another; {failing:,} {_checks(failing)}"
 
