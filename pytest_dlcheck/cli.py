@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pytest_dlcheck import __version__
 from pytest_dlcheck.errors import DlcheckError
@@ -46,8 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
     register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
     _add_merge(commands)
+    _add_record(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "record":
+            from pytest_dlcheck.records.recording import record
+
+            return record(options.output, options.python, **_drawing(options))
         if options.command == "merge":
             from pytest_dlcheck.report.merge import merge
 
@@ -80,6 +86,33 @@ def _add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     merge.add_argument("report", nargs="+", help="a folder that --dl-report wrote, or its report.json")
     merge.add_argument("-o", "--output", metavar="DIR", required=True, help="where to write the merged report")
+
+
+def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    record = commands.add_parser(
+        "record",
+        help="what this product does, in a small file to compare with later",
+        description="Runs cases of every layer and function, and keeps what came of them: values, shapes, dtypes, errors, "
+        "defaults, configs, weights, random numbers and gradients. `dlcheck diff` compares two such files.",
+    )
+    record.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
+    record.add_argument("--python", metavar="PATH", default=None, help="of another interpreter than this one")
+    _add_drawing(record)
+
+
+def _drawing(options: argparse.Namespace) -> dict[str, Any]:
+    return {"globs": options.subject, "backend": options.backend, "seed": options.seed, "profile": options.profile}
+
+
+def _add_drawing(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--subject", metavar="GLOB", action="append", default=[], help="only these, as keras.layers.Conv* (repeatable)"
+    )
+    command.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
+    command.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    command.add_argument(
+        "--profile", choices=("smoke", "default", "nightly"), default="smoke", help="how much (default: smoke)"
+    )
 
 
 if __name__ == "__main__":

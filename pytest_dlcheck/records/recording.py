@@ -1,0 +1,158 @@
+"""`dlcheck record`: asks a product for every case, and writes what it did to a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_dlcheck import __version__
+from pytest_dlcheck.errors import DlcheckError
+from pytest_dlcheck.records.host import Died, Host, started
+from pytest_dlcheck.records.record import Record, write_record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["chosen_backend", "record", "recorded", "replayed"]
+
+Seen = dict[str, Any]
+
+
+def chosen_backend(name: str | None) -> str:
+    """The backend of that name, by default the first that is installed here.
+
+    Raises:
+        DlcheckError: there is none of that name, or none is installed.
+    """
+    from pytest_dlcheck.backends import BACKENDS, installed
+
+    if name is not None and name not in BACKENDS:
+        raise DlcheckError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
+    found = name or next((each for each in BACKENDS if installed(each)), None)
+    if found is None:
+        raise DlcheckError("no backend is installed here: install Keras with tensorflow, jax or torch, or name an interpreter")
+    return found
+
+
+def recorded(host: Host, globs: Sequence[str], seed: int, profile: str, console: Console) -> Record:
+    """What a product does with the cases that the seed draws.
+
+    Args:
+        host: of the product, started.
+        globs: which subjects; all without any.
+        seed: of everything drawn.
+        profile: how much.
+        console: for progress.
+
+    Raises:
+        DlcheckError: no such subject, or nothing at all could be run.
+    """
+    from pytest_dlcheck.records.drawing import EFFORTS, chosen_subjects, drawn
+
+    subjects = chosen_subjects(globs, host.backend)
+    there = host.ask({"do": "parameters", "subjects": subjects})
+    effort = EFFORTS[profile]
+    asked = {
+        subject: []
+        if "missing" in there[subject]
+        else list(drawn(subject, host.backend, seed, effort, there[subject]["parameters"]))
+        for subject in subjects
+    }
+    run = {"seed": seed, "profile": profile, "suite": __version__}
+    return Record(host.product, run, _answers(host, asked, there, console))
+
+
+def replayed(host: Host, old: Record, globs: Sequence[str], console: Console) -> Record:
+    """What a product does with the cases of a record.
+
+    Raises:
+        DlcheckError: the record holds none of these subjects, or nothing could be run.
+    """
+    import fnmatch
+
+    names = [name for name in old.subjects if not globs or any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
+    if not names:
+        raise DlcheckError(f"the record holds no subject that is named {' or '.join(globs)}")
+    there = host.ask({"do": "parameters", "subjects": names})
+    asked = {
+        name: [] if "missing" in there[name] else [_without_seen(each) for each in old.subjects[name]["cases"]]
+        for name in names
+    }
+    return Record(host.product, old.run, _answers(host, asked, there, console))
+
+
+def _without_seen(case: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in case.items() if key != "seen"}
+
+
+def _answers(
+    host: Host, asked: Mapping[str, list[dict[str, Any]]], there: Mapping[str, Any], console: Console
+) -> dict[str, dict[str, Any]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    total = sum(len(cases) for cases in asked.values())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    found: dict[str, dict[str, Any]] = {}
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(host.product.get("keras", ""), total=total)
+        for subject, cases in asked.items():
+            progress.update(task, description=f"keras {host.product['keras']}: {subject.removeprefix('keras.')}")
+            answers = []
+            for case in cases:
+                answers.append({**case, "seen": _answer(host, case)})
+                progress.advance(task)
+            found[subject] = {**there[subject], "cases": answers}
+    _refuse_nothing(found.values())
+    return found
+
+
+def _answer(host: Host, case: Mapping[str, Any]) -> Seen:
+    if _strange(case):
+        return {"status": "unsupported", "why": "another version of pytest-dlcheck drew this; record it again with this one"}
+    try:
+        return host.ask({"do": "case", **case})
+    except Died as died:
+        status, _, message = str(died).partition(": ")
+        return {"status": status, "error": {"kind": status, "message": message, "during": "the case"}}
+
+
+def _strange(case: Mapping[str, Any]) -> bool:
+    """Whether a function's variant is no longer the one that was recorded: it is known by its number and by its words."""
+    if "operation" not in case:
+        return False
+    from pytest_dlcheck.subjects.operations import OPERATIONS
+
+    operation = OPERATIONS.get(case["operation"])
+    variants = operation.variants if operation is not None else ()
+    return bool(case["variant"] >= len(variants) or variants[case["variant"]].told() != case["told"])
+
+
+def _refuse_nothing(subjects: Iterable[Mapping[str, Any]]) -> None:
+    statuses = [case["seen"]["status"] for subject in subjects for case in subject["cases"]]
+    if not statuses:
+        raise DlcheckError("nothing was recorded: none of these subjects exists there")
+    if all(status == "unsupported" for status in statuses):
+        raise DlcheckError(f"nothing was recorded: none of {len(statuses)} cases is supported there")
+
+
+def record(path: str, python: str | None, *, globs: Sequence[str], backend: str | None, seed: int, profile: str) -> int:
+    """Writes the record of this environment, or of another interpreter's; gives the exit status.
+
+    Raises:
+        DlcheckError: the product cannot be run, or the file cannot be written.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with started(Host(python or sys.executable, chosen_backend(backend))) as host:
+        found = recorded(host, globs, seed, profile, console)
+    size = write_record(Path(path), found)
+    statuses = [case["seen"]["status"] for subject in found.subjects.values() for case in subject["cases"]]
+    told = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    Console(highlight=False, soft_wrap=True).print(
+        f"{found.name}: {len(found.subjects)} subjects, {len(statuses)} cases ({told}); {path}, {size / 1000:.0f} kB",
+        markup=False,
+    )
+    return 0
