@@ -14,9 +14,11 @@ from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import random_case, simplest_case
 from pytest_dlcheck.subjects.layers import SPECS
 from pytest_dlcheck.subjects.operations import OPERATIONS
-from pytest_dlcheck.subjects.spec import LayerSpec, World
+from pytest_dlcheck.subjects.spec import World
 
-__all__ = ["EFFORTS", "RecordEffort", "chosen_subjects", "drawn"]
+__all__ = ["EFFORTS", "RecordEffort", "chosen_subjects", "differentiable", "drawn", "wanted"]
+
+Drawn = dict[str, Any]
 
 # Newer than any release: everything that any version takes is drawn.
 EVERYTHING = (99, 0)
@@ -64,51 +66,45 @@ def chosen_subjects(globs: Sequence[str], backend: str) -> list[str]:
     return [name for name in known if not globs or any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
 
 
-def drawn(
-    subject: str, backend: str, seed: int, effort: RecordEffort, taken: Mapping[str, Any] | None
-) -> Iterator[dict[str, Any]]:
-    """The cases of a subject as a record holds them, each with whether gradients are kept.
+def drawn(subject: str, backend: str, seed: int, effort: RecordEffort, taken: Mapping[str, Any] | None) -> Iterator[Drawn]:
+    """Cases of a subject as a record holds them, as many as may be needed until enough of them are supported.
 
     Cases are drawn as if every argument of every version could be given, so that two versions get the same ones. What a
-    version does not take is `unsupported` there, and as many further ones are drawn.
+    version does not take is `unsupported` there, and further ones are drawn.
 
     Args:
         subject: its full name.
         backend: on which they run.
         seed: everything drawn follows from it.
         effort: how much.
-        taken: the parameters that the constructor takes there; None if that does not matter.
+        taken: the parameters that a version takes, where nothing that it could be given was supported; else None.
     """
     name = subject.removeprefix("keras.")
     if name in OPERATIONS:
         for number, variant in enumerate(OPERATIONS[name].variants[: effort.variants]):
             of_variant = derive(seed, subject, str(number)) % 1000
-            told = variant.told()
-            yield {
-                "operation": name,
-                "variant": number,
-                "told": told,
-                "seed": of_variant,
-                "gradients": number < effort.gradients,
-            }
+            yield {"operation": name, "variant": number, "told": variant.told(), "seed": of_variant}
         return
     spec = SPECS[subject.rpartition(".")[2]]
-    found = _cases(spec, World(backend, EVERYTHING), seed, effort.cases, taken)
-    if taken is not None and not any(usable for _, usable in found):
-        # What it needs has another name there.
-        own = World(backend, EVERYTHING, frozenset(taken) | {"activity_regularizer", "trainable", "name"})
-        found += _cases(spec, own, seed, effort.cases, taken)
-    for number, (case, _) in enumerate(found):
-        yield {"case": plain(case), "gradients": number < effort.gradients and "gradient" not in spec.exempt}
+    # What every layer takes, though most hide it in **kwargs.
+    names = None if taken is None else frozenset(taken) | {"activity_regularizer", "trainable", "name"}
+    world = World(backend, EVERYTHING, names)
+    seen = set()
+    for number in range(4 * effort.cases):
+        case = random_case(spec, world, derive(seed, subject, str(number)))[0] if number else simplest_case(spec, world)
+        if case.key() not in seen:
+            seen.add(case.key())
+            yield {"case": plain(case)}
 
 
-def _cases(spec: LayerSpec, world: World, seed: int, wanted: int, taken: Mapping[str, Any] | None) -> list[tuple[Any, bool]]:
-    found: dict[str, tuple[Any, bool]] = {}
-    for number in range(4 * wanted):
-        case = random_case(spec, world, derive(seed, spec.subject, str(number)))[0] if number else simplest_case(spec, world)
-        known = {"activity_regularizer", "trainable", "name", *(taken or {})}
-        usable = taken is None or all(name in known for name in case.arguments)
-        found.setdefault(case.key(), (case, usable))
-        if sum(each for _, each in found.values()) >= wanted:
-            break
-    return list(found.values())
+def wanted(subject: str, effort: RecordEffort) -> int:
+    """How many supported cases of a subject are enough."""
+    return effort.variants if subject.removeprefix("keras.") in OPERATIONS else effort.cases
+
+
+def differentiable(subject: str) -> bool:
+    """Whether its gradients mean anything."""
+    operation = OPERATIONS.get(subject.removeprefix("keras."))
+    if operation is not None:
+        return not operation.not_differentiable
+    return "gradient" not in SPECS[subject.rpartition(".")[2]].exempt

@@ -40,11 +40,8 @@ MOVES = 2
 
 SEED = 20_11_22
 
-LACKS = re.compile(r"unexpected keyword|[Uu]nrecognized keyword|[Kk]eyword argument not understood|has no attribute")
+LACKS = re.compile(r"unexpected keyword|[Uu]nrecognized keyword|[Kk]eyword argument not understood|module \S+ has no attribute")
 """What says that an argument, a class or a function does not exist in this version."""
-
-# What every layer takes, though most hide it in **kwargs.
-COMMON = frozenset({"activity_regularizer", "trainable", "name", "dtype", "autocast"})
 
 
 def parameters_of(kind: Any) -> dict[str, str | None]:
@@ -76,9 +73,8 @@ def observe_layer(case: Case, backend: Backend, *, gradients: bool) -> Seen:
     keras2 = str(backend.keras.__version__).startswith("2.")
     kind = getattr(backend.keras.layers, case.name, None)
     taken = parameters_of(kind)
-    named = {name for name, default in taken.items() if default not in ("*", "**")}
-    gone = [name for name in case.arguments if name not in named | COMMON] if named else []
-    if gone:
+    gone = [name for name in case.arguments if name not in taken]
+    if gone and "**" not in taken.values():
         return {"status": "unsupported", "why": f"{case.name} takes no {', '.join(gone)}"}
     spec = LayerSpec(case.name, lambda drawing: None)
     runner = (Keras2Look if keras2 else LayerLook)(spec, case, backend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from pytest_dlcheck.records.record import Record, write_record
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from pytest_dlcheck.records.drawing import RecordEffort
 
 __all__ = ["chosen_backend", "record", "recorded", "replayed"]
 
@@ -49,19 +51,38 @@ def recorded(host: Host, globs: Sequence[str], seed: int, profile: str, console:
     Raises:
         DlcheckError: no such subject, or nothing at all could be run.
     """
-    from pytest_dlcheck.records.drawing import EFFORTS, chosen_subjects, drawn
+    from pytest_dlcheck.records.drawing import EFFORTS, chosen_subjects
 
     subjects = chosen_subjects(globs, host.backend)
     there = host.ask({"do": "parameters", "subjects": subjects})
-    effort = EFFORTS[profile]
-    asked = {
-        subject: []
-        if "missing" in there[subject]
-        else list(drawn(subject, host.backend, seed, effort, there[subject]["parameters"]))
-        for subject in subjects
-    }
+
+    def cases_of(subject: str) -> list[Seen]:
+        return _fresh(host, subject, seed, EFFORTS[profile], there[subject])
+
     run = {"seed": seed, "profile": profile, "suite": __version__}
-    return Record(host.product, run, _answers(host, asked, there, console))
+    return Record(host.product, run, _each(host, there, cases_of, console))
+
+
+def _fresh(host: Host, subject: str, seed: int, effort: RecordEffort, there: Mapping[str, Any]) -> list[Seen]:
+    """Cases of a subject until enough of them are supported, with what was seen of each."""
+    from pytest_dlcheck.records.drawing import differentiable, drawn, wanted
+
+    found: list[Seen] = []
+    enough, smooth = wanted(subject, effort), differentiable(subject)
+    for taken in (None, there["parameters"]):
+        supported = 0
+        for case in drawn(subject, host.backend, seed, effort, taken):
+            asked = {**case, "gradients": smooth and supported < effort.gradients}
+            seen = _answer(host, asked)
+            supported += seen["status"] != "unsupported"
+            found.append({**asked, "seen": seen})
+            if supported >= enough:
+                break
+        if supported:
+            break
+    # Of what is not supported a few are enough to say so.
+    spare = [each for each in found if each["seen"]["status"] == "unsupported"][enough:]
+    return [each for each in found if each not in spare]
 
 
 def replayed(host: Host, old: Record, globs: Sequence[str], console: Console) -> Record:
@@ -76,35 +97,33 @@ def replayed(host: Host, old: Record, globs: Sequence[str], console: Console) ->
     if not names:
         raise DlcheckError(f"the record holds no subject that is named {' or '.join(globs)}")
     there = host.ask({"do": "parameters", "subjects": names})
-    asked = {
-        name: [] if "missing" in there[name] else [_without_seen(each) for each in old.subjects[name]["cases"]]
-        for name in names
-    }
-    return Record(host.product, old.run, _answers(host, asked, there, console))
+
+    def cases_of(subject: str) -> list[Seen]:
+        cases = [{key: value for key, value in each.items() if key != "seen"} for each in old.subjects[subject]["cases"]]
+        return [{**case, "seen": _answer(host, case)} for case in cases]
+
+    return Record(host.product, old.run, _each(host, there, cases_of, console))
 
 
-def _without_seen(case: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in case.items() if key != "seen"}
-
-
-def _answers(
-    host: Host, asked: Mapping[str, list[dict[str, Any]]], there: Mapping[str, Any], console: Console
+def _each(
+    host: Host, there: Mapping[str, Any], cases_of: Callable[[str], list[Seen]], console: Console
 ) -> dict[str, dict[str, Any]]:
+    """What is known of each subject that exists there, with its cases; says meanwhile how far it is."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    total = sum(len(cases) for cases in asked.values())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     found: dict[str, dict[str, Any]] = {}
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(host.product.get("keras", ""), total=total)
-        for subject, cases in asked.items():
+        task = progress.add_task("", total=len(there))
+        for subject, known in there.items():
             progress.update(task, description=f"keras {host.product['keras']}: {subject.removeprefix('keras.')}")
-            answers = []
-            for case in cases:
-                answers.append({**case, "seen": _answer(host, case)})
-                progress.advance(task)
-            found[subject] = {**there[subject], "cases": answers}
-    _refuse_nothing(found.values())
+            found[subject] = {**known, "cases": [] if "missing" in known else cases_of(subject)}
+            progress.advance(task)
+    statuses = [case["seen"]["status"] for subject in found.values() for case in subject["cases"]]
+    if not statuses:
+        raise DlcheckError("nothing was recorded: none of these subjects exists there")
+    if all(status == "unsupported" for status in statuses):
+        raise DlcheckError(f"nothing was recorded: none of {len(statuses)} cases is supported there")
     return found
 
 
@@ -127,14 +146,6 @@ def _strange(case: Mapping[str, Any]) -> bool:
     operation = OPERATIONS.get(case["operation"])
     variants = operation.variants if operation is not None else ()
     return bool(case["variant"] >= len(variants) or variants[case["variant"]].told() != case["told"])
-
-
-def _refuse_nothing(subjects: Iterable[Mapping[str, Any]]) -> None:
-    statuses = [case["seen"]["status"] for subject in subjects for case in subject["cases"]]
-    if not statuses:
-        raise DlcheckError("nothing was recorded: none of these subjects exists there")
-    if all(status == "unsupported" for status in statuses):
-        raise DlcheckError(f"nothing was recorded: none of {len(statuses)} cases is supported there")
 
 
 def record(path: str, python: str | None, *, globs: Sequence[str], backend: str | None, seed: int, profile: str) -> int:
