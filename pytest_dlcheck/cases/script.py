@@ -18,7 +18,7 @@ WEIGHTS = '''
 def give_weights(layer, seed, dtype):
     """Other values than the initial ones, which hide much."""
     for index, weight in enumerate(layer.weights):
-        name, shape = weight.path.rpartition("/")[2], tuple(weight.shape)
+        name, shape = getattr(weight, "path", weight.name).partition(":")[0].rpartition("/")[2], tuple(weight.shape)
         if not str(weight.dtype).removeprefix("<dtype: '").startswith(("float", "bfloat", "torch.float", "torch.bfloat")):
             continue
         values = np.random.default_rng([seed, index, 17]).standard_normal(shape)

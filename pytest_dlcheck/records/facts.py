@@ -97,30 +97,26 @@ def _weights(subject: str, old: Sequence[Sequence[Any]], new: Sequence[Sequence[
 
 
 def _config(subject: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    for key in old:
-        if key not in new and not _inside_of_another(key, new):
-            told = f"the config has no {key} any more"
-            yield Change(subject, "config", key, f"{told} ({_brief(old[key])} before)", cause=_cause("gone", key), size=2)
-    for key in new:
-        if key not in old and not _inside_of_another(key, old):
-            yield Change(
-                subject, "config", key, f"the config has {key}, {_brief(new[key])}", cause=_cause("new", key), size=0.5
-            )
+    gone = {key: value for key, value in old.items() if key not in new and not _inside_of_another(key, new)}
+    added = {key: value for key, value in new.items() if key not in old and not _inside_of_another(key, old)}
+    for keys, told, size in ((gone, "lacks", 2.0), (added, "has further keys:", 0.5)):
+        # A layer's own, and those of what it holds: an initializer's are one cause, in whichever layer it stands.
+        for part in ({key for key in keys if "." not in key}, {key for key in keys if "." in key}):
+            if part:
+                listed = ", ".join(f"{key} ({_brief(value)})" for key, value in keys.items() if key in part)
+                cause = f"{told} {sorted({key.rpartition('.')[2] for key in part})}"
+                yield Change(subject, "config", "keys", f"the config {told} {listed}", cause=cause, size=size)
     for key in old:
         if key in new and old[key] != new[key]:
-            told = f"config {key}: {_brief(new[key])} instead of {_brief(old[key])}"
-            yield Change(subject, "config", key, told, cause=f"{_cause('value', key)} {_brief(new[key])}", size=1)
+            told = f"{_brief(new[key])} instead of {_brief(old[key])}"
+            cause = f"config {key.rpartition('.')[2]} {told}"
+            yield Change(subject, "config", key, f"config {key}: {told}", cause=cause, size=1)
 
 
 def _inside_of_another(key: str, others: Mapping[str, Any]) -> bool:
     """Whether the other side has a plain value where this one has an object: told once, as a value would be too often."""
     parts = key.split(".")
     return any(".".join(parts[:count]) in others for count in range(1, len(parts)))
-
-
-def _cause(what: str, key: str) -> str:
-    """The last part alone: one change of what every initializer writes is one cause, wherever it stands."""
-    return f"config {what} {key.rpartition('.')[2]}"
 
 
 def _brief(value: Any) -> str:

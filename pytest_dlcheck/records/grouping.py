@@ -48,10 +48,10 @@ class Group:
 
 
 def grouped(changes: Sequence[Change]) -> list[Group]:
-    """By cause, in the order of who is hurt; among those hurt alike, newly wrong before corrected, many subjects before few."""
+    """By cause, in the order of who is hurt; among those hurt alike, newly wrong before corrected, large before small."""
     found: dict[tuple[str, ...], list[Change]] = {}
     for change in changes:
-        key = (change.kind, change.cause) if change.cause else (change.kind, change.subject, change.what.partition(" ")[0])
+        key = (change.kind, change.cause) if change.cause else (change.kind, change.subject, change.what)
         found.setdefault(key, []).append(change)
     groups = [Group(sorted(each, key=_clarity)) for each in found.values()]
     return sorted(groups, key=_place)
@@ -62,6 +62,6 @@ def _clarity(change: Change) -> tuple[bool, float, int]:
     return not change.right, -change.size if math.isfinite(change.size) else -math.inf, len(str(change.case))
 
 
-def _place(group: Group) -> tuple[int, int, int, float, str]:
+def _place(group: Group) -> tuple[int, int, float, int, str]:
     judged = {"old": 0, "neither": 1, "divided": 1, "": 2, "both": 3, "new": 4}[group.right]
-    return group.hurt.rank, judged, -len(group.subjects), -group.first.size, group.title
+    return group.hurt.rank, judged, -group.first.size, -len(group.subjects), group.title

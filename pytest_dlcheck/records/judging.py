@@ -18,6 +18,9 @@ __all__ = ["Knowledge", "compare_records"]
 
 Stored = Mapping[str, Any]
 
+JUDGED = ("inference output",)
+"""Of which a reference may know what they must be."""
+
 
 @dataclass(frozen=True)
 class Knowledge:
@@ -26,10 +29,12 @@ class Knowledge:
     Attributes:
         random: whether its outputs are random, in training or not.
         scale: of intermediate values that its outputs do not show.
+        right: as `referee.right_side`: from a case, and of each side the parameters and what was seen, to which side is right.
     """
 
     random: Callable[[Stored, bool], bool] = lambda case, training: False
     scale: Callable[[Stored], float] = lambda case: 0.0
+    right: Callable[[Stored, tuple[Stored, Stored], tuple[Stored, Stored]], str] = lambda case, old, new: ""
 
 
 def compare_records(old: Record, new: Record, knowledge: Knowledge | None = None) -> Comparison:
@@ -51,17 +56,13 @@ def compare_records(old: Record, new: Record, knowledge: Knowledge | None = None
         if any(gone):
             if not all(gone):
                 kind = "subject appears" if gone[0] else "subject disappears"
-                found.changes.append(
-                    Change(subject, kind, "name", f"{gone[0] or gone[1]} in the {_side(gone)} one", cause=subject)
-                )
+                message = f"{gone[0] or gone[1]} in the {'old' if gone[0] else 'new'} one"
+                # What is new is told in one breath; what has gone hurts each of its users.
+                found.changes.append(Change(subject, kind, "name", message, cause=kind if gone[0] else subject))
             continue
         found.changes += compare_parameters(subject, before["parameters"], after["parameters"])
         _compare_cases(subject, before, after, known, found)
     return found
-
-
-def _side(gone: list[Any]) -> str:
-    return "old" if gone[0] else "new"
 
 
 def _compare_cases(subject: str, before: Stored, after: Stored, known: Knowledge, found: Comparison) -> None:
@@ -77,8 +78,12 @@ def _compare_cases(subject: str, before: Stored, after: Stored, known: Knowledge
             continue
         found.compared += 1
         shown = {key: value for key, value in case.items() if key != "seen"}
-        for change in _CaseComparison(subject, shown, case["seen"], other["seen"], known, counts=found).changes():
-            found.changes.append(change)
+        changes = list(_CaseComparison(subject, shown, case["seen"], other["seen"], known, counts=found).changes())
+        if any(change.what in JUDGED for change in changes):
+            sides = (before["parameters"], case["seen"]), (after["parameters"], other["seen"])
+            right = known.right(shown, *sides)
+            changes = [replace(change, right=right) if change.what in JUDGED else change for change in changes]
+        found.changes += changes
 
 
 def _key(case: Stored) -> str:
@@ -120,11 +125,10 @@ class _CaseComparison:
             return None
         if old is None and new is not None:
             kind = "crash" if new["kind"] in ("crash", "timeout") else "error appears"
-            # The declared shape, a config: what else of the layer stops there.
             return Change(self.subject, kind, part, f"{said(new)} (it ran before)", cause=said(new), case=self.case, size=1)
         if new is None and old is not None:
             message = f"it runs, and ended before in {said(old)}"
-            return Change(self.subject, "error disappears", part, message, cause=said(old), case=self.case)
+            return Change(self.subject, "error disappears", part, message, case=self.case)
         assert old is not None
         assert new is not None
         if said(old) == said(new):
@@ -143,17 +147,20 @@ class _CaseComparison:
             change = self._array(name, unpack(stored), unpack(other))
             if change is not None:
                 found.append(change)
-        outputs = [change for change in found if change.what.startswith("inference output") and change.hurt.rank <= 3]
+        before = {change.what for change in found if change.what.startswith("inference")}
         for change in found:
-            follows = outputs and change not in outputs and not change.what.startswith("initial")
-            if not follows:
+            mode, _, part = change.what.partition(" ")
+            follows = mode == "training" and (f"inference {part}" in before or "inference output" in before)
+            if not follows and not (mode == "gradient" and "inference output" in before):
                 yield change
 
     def _array(self, name: str, old: Kept, new: Kept) -> Change | None:
         mode, what = name.partition(" ")[0], name.rstrip("0123456789 ")
 
         def change(kind: str, message: str, size: float = 1.0) -> Change:
-            return Change(self.subject, kind, what, message, case=self.case, size=size)
+            # One cause changes the start, or the gradient, of every weight.
+            cause = self.subject if mode in ("initial", "gradient") else ""
+            return Change(self.subject, kind, what, message, cause=cause, case=self.case, size=size)
 
         if old.shape != new.shape:
             # Another weight is another weight; what is drawn into it is no matter.

@@ -19,8 +19,10 @@ def unnumbered(text: str) -> str:
 
 def raised(error: BaseException, during: str) -> dict[str, str]:
     """An error as a record holds it."""
+    # A KeyError prints its message as a literal.
+    message = error.args[0] if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str) else str(error)
     return {
         "kind": type(error).__name__,
-        "message": _ADDRESS.sub("0x", unnumbered(telling_line(str(error)))),
+        "message": _ADDRESS.sub("0x", unnumbered(telling_line(message))),
         "during": during,
     }
