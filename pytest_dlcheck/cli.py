@@ -48,8 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
     _add_merge(commands)
     _add_record(commands)
+    _add_diff(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "diff":
+            from pytest_dlcheck.records.diff import diff
+
+            return diff(options)
         if options.command == "record":
             from pytest_dlcheck.records.recording import record
 
@@ -98,6 +103,19 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     record.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
     record.add_argument("--python", metavar="PATH", default=None, help="of another interpreter than this one")
     _add_drawing(record)
+
+
+def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    diff = commands.add_parser(
+        "diff",
+        help="what changed between two versions",
+        description="Compares two records, two reports or two environments, or one with the other: what changed, who is hurt "
+        "by it, and a script for each. Status 0 if nothing changed, 1 if something did.",
+    )
+    diff.add_argument("old", help="a record, a report, python:PATH, 'here', or the name of an environment")
+    diff.add_argument("new", nargs="?", default=None, help="the same (default: this environment)")
+    diff.add_argument("-o", "--output", metavar="DIR", default=None, help="writes a page, Markdown, JSON and the scripts there")
+    _add_drawing(diff)
 
 
 def _drawing(options: argparse.Namespace) -> dict[str, Any]:

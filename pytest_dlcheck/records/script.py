@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pytest_dlcheck.cases.case import Case, describe, map_tensors, revive
-from pytest_dlcheck.cases.script import ATTACH, WEIGHTS, CaseWriter, docstring
+from pytest_dlcheck.cases.script import ATTACH, WEIGHTS, CaseWriter, docstring, script
 from pytest_dlcheck.records.changes import Change
 from pytest_dlcheck.subjects.operations import OPERATIONS
 from pytest_dlcheck.subjects.operations.record import Variant
@@ -75,8 +75,8 @@ show("gradient of the sum", jax.grad(total)([weight.value for weight in layer.tr
 }
 
 
-def change_script(change: Change, backend: str) -> str:
-    """The text of the script.
+def change_script(change: Change, backend: str) -> str | None:
+    """The text of the script; None where there is nothing to run.
 
     Args:
         change: the clearest of its group.
@@ -95,6 +95,16 @@ def change_script(change: Change, backend: str) -> str:
     else:
         parts = [*head, *_of_a_function(change.case)]
     return "\n\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def _of_a_verdict(change: Change, backend: str) -> str:
+    """As a report's folder `cases` has it."""
+    from pytest_dlcheck.architectures.script import architecture_script
+
+    assert change.case is not None
+    found = revive(change.case["case"])
+    said = f"{change.what}: {change.message}\n\nRun it with the old and with the new version."
+    return script(found, backend, said) if isinstance(found, Case) else architecture_script(found, backend, said)
 
 
 def _of_a_name(subject: str) -> str:
