@@ -127,9 +127,10 @@ def diff(options: Any) -> int:
     sides = [side_of(text, root) for text in (options.old, options.new or HERE)]
     comparison, backend = compared(sides, options, Console(stderr=True))
     groups = grouped(comparison.changes)
+    # Before anything is printed, which may end early: whoever reads the terminal may have enough of it.
+    path = _write(Path(options.output), comparison, groups, backend) if options.output is not None else None
     _show(Console(highlight=False), comparison, groups)
-    if options.output is not None:
-        path = _write(Path(options.output), comparison, groups, backend)
+    if path is not None:
         Console(highlight=False, soft_wrap=True).print(str(path), markup=False)
     return 1 if groups else 0
 

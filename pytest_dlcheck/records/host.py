@@ -65,6 +65,7 @@ class Host:
                 env=variables,
             )
         except OSError as error:
+            self.stop()
             raise DlcheckError(f"{self.python} cannot be started: {error.strerror}") from None
         self._answers = queue.Queue()
         threading.Thread(target=self._read, args=(self._process, self._answers), daemon=True).start()
@@ -123,7 +124,11 @@ class Host:
         if line is None:
             status = process.wait()
             raise Died(f"crash: the process ended with status {status}")
-        found: dict[str, Any] = json.loads(line)
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self.stop()
+            raise DlcheckError(f"{self.python} answers what is no JSON: {line.strip()[:80]}") from None
         return found
 
     @staticmethod

@@ -162,12 +162,12 @@ class _CaseComparison:
             cause = self.subject if mode in ("initial", "gradient") else ""
             return Change(self.subject, kind, what, message, cause=cause, case=self.case, size=size)
 
+        if mode == "gradient" and old.dtype != new.dtype:
+            return change("gradient", _gradient_or_none(new))
         if old.shape != new.shape:
             # Another weight is another weight; what is drawn into it is no matter.
             return None if mode == "initial" else change("shape", f"shape {list(new.shape)} instead of {list(old.shape)}")
         if old.dtype != new.dtype:
-            if mode == "gradient":
-                return change("gradient", _gradient_or_none(new))
             return None if mode == "initial" else change("dtype", f"dtype {new.dtype} instead of {old.dtype}")
         difference = apart(old, new, compute_dtype=self.dtype, scale=self.known.scale(self.case))
         if difference.how == SAME:

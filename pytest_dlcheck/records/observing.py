@@ -40,6 +40,9 @@ MOVES = 2
 
 SEED = 20_11_22
 
+UNDEFINED = frozenset({"ops.empty", "ops.empty_like"})
+"""Functions that hand out memory as it is, as documented."""
+
 LACKS = re.compile(r"unexpected keyword|[Uu]nrecognized keyword|[Kk]eyword argument not understood|module \S+ has no attribute")
 """What says that an argument, a class or a function does not exist in this version."""
 
@@ -343,6 +346,8 @@ def observe_operation(name: str, variant_number: int, seed: int, backend: Backen
         seen["facts"]["inference structure"] = structure
         for place, (dtype, value) in enumerate(plain):
             others = [each[place][1] for each in moved if len(each) == len(plain)]
+            # Zeros where any value would do: the shape and the dtype still tell.
+            value, others = (np.zeros_like(value), []) if name in UNDEFINED else (value, others)  # noqa: PLW2901
             seen["arrays"][f"inference output {place}"] = pack(dtype, value, others)
         if gradients and not operation.not_differentiable and backend.trains:
             seen["arrays"] |= _operation_gradients(variant, function, drawn, backend, seen["errors"])

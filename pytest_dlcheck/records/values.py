@@ -57,11 +57,19 @@ def apart(old: Kept, new: Kept, *, compute_dtype: str, scale: float = 0.0) -> Ap
     changes = [each.change for each in (old, new) if each.change is not None and each.change.size == old.values.size]
     moves = bool(changes) and bool(np.max(changes, initial=0.0) > 0)
     if old.values.dtype.kind not in "fiu" or (old.values.dtype.kind in "iu" and not moves):
-        return Apart(BEYOND, identical(what, new.array, old.array).message, float(np.count_nonzero(old.values != new.values)))
+        return _exactly(old, new, what)
     verdict, share = _numbers(old, new, changes, what, compute_dtype=compute_dtype, scale=scale)
     if verdict is None:
         return Apart(ROUNDING, "", share)
     return Apart(BEYOND, verdict, share)
+
+
+def _exactly(old: Kept, new: Kept, what: str) -> Apart:
+    """Of what has no tolerance: truth values, whole numbers, texts."""
+    first, second = (each.array.astype(str) if each.array.dtype == object else each.array for each in (old, new))
+    wrong = int(np.count_nonzero(first != second))
+    message = identical(what, second, first).message if wrong else f"{what}: equal; some that are not kept differ"
+    return Apart(BEYOND, message, float(max(wrong, 1)))
 
 
 def _special(old: Kept, new: Kept, what: str) -> Apart | None:
