@@ -16,7 +16,7 @@ from typing import Any
 import pytest_dlcheck
 from pytest_dlcheck.errors import DlcheckError
 
-__all__ = ["Died", "Host", "started"]
+__all__ = ["CannotRecord", "Died", "Host", "started"]
 
 START_S = 180
 """An import takes 10 s on a slow machine; as `probe` waits."""
@@ -26,6 +26,10 @@ CASE_S = 120
 
 class Died(Exception):
     """The process ended, or did not answer in time; the message says which."""
+
+
+class CannotRecord(Exception):
+    """The recorder itself failed over a case; the message has the traceback."""
 
 
 class Host:
@@ -95,7 +99,7 @@ class Host:
 
         Raises:
             Died: the process ended, or did not answer within the limit.
-            DlcheckError: the request failed in our own code.
+            CannotRecord: the request failed in our own code.
         """
         if self._process is None:
             self.start()
@@ -105,7 +109,7 @@ class Host:
             self.stop()
             raise
         if "failed" in reply:
-            raise DlcheckError(f"recording fails: {reply['failed']}\n{reply.get('traceback', '')}".strip())
+            raise CannotRecord(f"{reply['failed']}\n{reply.get('traceback', '')}".strip())
         found: dict[str, Any] = reply["reply"]
         return found
 

@@ -228,6 +228,12 @@ class LayerLook(LayerRunner):
 class Keras2Look(Keras2Runner, LayerLook):
     """The same with Keras 2, which has no symbolic tensors of its own."""
 
+    def look(self) -> Seen:
+        try:
+            return super().look()
+        except Exception as error:  # noqa: BLE001 - weights that are no variables, and others that come with the first call
+            return {"status": "unsupported", "why": f"Keras 2 keeps its weights otherwise: {raised(error, 'look')['message']}"}
+
     def _declared(self, layer: Any, seen: Seen) -> None:
         del layer, seen
 
