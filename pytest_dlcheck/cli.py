@@ -49,8 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_merge(commands)
     _add_record(commands)
     _add_diff(commands)
+    _add_power(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "power":
+            from pytest_dlcheck.power.measuring import power
+
+            return power(options.folder, options.bug, getattr(options, "with"), options.profile, options.output)
         if options.command == "diff":
             from pytest_dlcheck.records.diff import diff
 
@@ -103,6 +108,22 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     record.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
     record.add_argument("--python", metavar="PATH", default=None, help="of another interpreter than this one")
     _add_drawing(record)
+
+
+def _add_power(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    power = commands.add_parser(
+        "power",
+        help="how many real bugs of released versions the suites find",
+        description="Runs the suites on the bad and on the good version of each bug of a folder, restricted to its subject: "
+        "which were found, by what, which were missed, and what failed on a good version.",
+    )
+    power.add_argument("folder", help="one folder a bug, each with a meta.json")
+    power.add_argument("bug", nargs="*", help="ids, with * and ? for any (default: all)")
+    power.add_argument(
+        "--with", metavar="REQUIREMENT=PYTHON", action="append", default=[], help="an interpreter to use, as keras==3.14.1=PATH"
+    )
+    power.add_argument("--profile", choices=("smoke", "default", "nightly"), default="default", help="(default: default)")
+    power.add_argument("-o", "--output", metavar="FILE", default=None, help="writes the table as Markdown")
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
