@@ -104,7 +104,6 @@ def run_suites(python: str, bug: Bug, profile: str, folder: Path) -> dict[str, A
         "no:cacheprovider",
         "-p",
         "no:warnings",
-        "-n0",
     ]
     command += ["--rootdir", str(folder), "-c", os.devnull, "--dl-backend", bug.backend, "--dl-profile", profile]
     command += ["--dl-report", str(folder / "report"), *chosen, *suites]
@@ -116,15 +115,19 @@ def run_suites(python: str, bug: Bug, profile: str, folder: Path) -> dict[str, A
             timeout=LIMIT_S,
             check=False,
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""},
+            env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         )
     except OSError as error:
         raise DlcheckError(f"{python} cannot be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise DlcheckError(f"the suites did not end within {LIMIT_S} s") from None
     if done.returncode not in RAN:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise DlcheckError(f"the suites cannot be run with {python}: {(lines or ['nothing was printed'])[-1].strip()}")
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        said = next(
+            (line for line in lines if ": error: " in line or line.startswith("ERROR: dlcheck")),
+            (lines or ["nothing was printed"])[-1],
+        )
+        raise DlcheckError(f"the suites cannot be run with {python}: {said}")
     return read_report(str(folder / "report"))
 
 
