@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pytest_dlcheck import __version__
 from pytest_dlcheck.errors import DlcheckError
@@ -46,8 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
     register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
     _add_env(commands)
+    _add_merge(commands)
+    _add_record(commands)
+    _add_diff(commands)
+    _add_power(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "power":
+            from pytest_dlcheck.power.measuring import power
+
+            return power(options.folder, options.bug, getattr(options, "with"), options.profile, options.output)
+        if options.command == "diff":
+            from pytest_dlcheck.records.diff import diff
+
+            return diff(options)
+        if options.command == "record":
+            from pytest_dlcheck.records.recording import record
+
+            return record(options.output, options.python, **_drawing(options))
+        if options.command == "merge":
+            from pytest_dlcheck.report.merge import merge
+
+            return merge(options.report, options.output)
         if options.command == "replay":
             from pytest_dlcheck.replay import replay as run_again
 
@@ -84,6 +105,73 @@ def _add_env(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     prune = actions.add_parser("prune", help="removes those that were not used for long, and half-made ones")
     prune.add_argument("--unused-days", type=float, default=30, metavar="N", help="unused for N days (default: %(default)s)")
     prune.add_argument("--all", action="store_true", help="all of them")
+
+
+def _add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    merge = commands.add_parser(
+        "merge",
+        help="several reports as one, subjects by products",
+        description="Makes one report of several: what fails in exactly one product first. Reports of one product that judge "
+        "different things, as tox writes them, become one product.",
+    )
+    merge.add_argument("report", nargs="+", help="a folder that --dl-report wrote, or its report.json")
+    merge.add_argument("-o", "--output", metavar="DIR", required=True, help="where to write the merged report")
+
+
+def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    record = commands.add_parser(
+        "record",
+        help="what this product does, in a small file to compare with later",
+        description="Runs cases of every layer and function, and keeps what came of them: values, shapes, dtypes, errors, "
+        "defaults, configs, weights, random numbers and gradients. `dlcheck diff` compares two such files.",
+    )
+    record.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
+    record.add_argument("--python", metavar="PATH", default=None, help="of another interpreter than this one")
+    _add_drawing(record)
+
+
+def _add_power(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    power = commands.add_parser(
+        "power",
+        help="how many real bugs of released versions the suites find",
+        description="Runs the suites on the bad and on the good version of each bug of a folder, restricted to its subject: "
+        "which were found, by what, which were missed, and what failed on a good version.",
+    )
+    power.add_argument("folder", help="one folder a bug, each with a meta.json")
+    power.add_argument("bug", nargs="*", help="ids, with * and ? for any (default: all)")
+    power.add_argument(
+        "--with", metavar="REQUIREMENT=PYTHON", action="append", default=[], help="an interpreter to use, as keras==3.14.1=PATH"
+    )
+    power.add_argument("--profile", choices=("smoke", "default", "nightly"), default="default", help="(default: default)")
+    power.add_argument("-o", "--output", metavar="FILE", default=None, help="writes the table as Markdown")
+
+
+def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    diff = commands.add_parser(
+        "diff",
+        help="what changed between two versions",
+        description="Compares two records, two reports or two environments, or one with the other: what changed, who is hurt "
+        "by it, and a script for each. Status 0 if nothing changed, 1 if something did.",
+    )
+    diff.add_argument("old", help="a record, a report, python:PATH, 'here', or the name of an environment")
+    diff.add_argument("new", nargs="?", default=None, help="the same (default: this environment)")
+    diff.add_argument("-o", "--output", metavar="DIR", default=None, help="writes a page, Markdown, JSON and the scripts there")
+    _add_drawing(diff)
+
+
+def _drawing(options: argparse.Namespace) -> dict[str, Any]:
+    return {"globs": options.subject, "backend": options.backend, "seed": options.seed, "profile": options.profile}
+
+
+def _add_drawing(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--subject", metavar="GLOB", action="append", default=[], help="only these, as keras.layers.Conv* (repeatable)"
+    )
+    command.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
+    command.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    command.add_argument(
+        "--profile", choices=("smoke", "default", "nightly"), default="smoke", help="how much (default: smoke)"
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ WEIGHTS = '''
 def give_weights(layer, seed, dtype):
     """Other values than the initial ones, which hide much."""
     for index, weight in enumerate(layer.weights):
-        name, shape = {name}, tuple(weight.shape)
+        name, shape = getattr(weight, "path", weight.name).partition(":")[0].rpartition("/")[2], tuple(weight.shape)
         if not str(weight.dtype).removeprefix("<dtype: '").startswith(("float", "bfloat", "torch.float", "torch.bfloat")):
             continue
         values = np.random.default_rng([seed, index, 17]).standard_normal(shape)
@@ -82,7 +82,6 @@ class CaseWriter:
         masked = case.masks is not None and any(mask is not None for mask in case.masks)
         inputs = self.inputs(case.inputs)
         config = "backend" if self.keras_2 else "config"
-        named = 'weight.name.partition(":")[0].rpartition("/")[2]' if self.keras_2 else 'weight.path.rpartition("/")[2]'
         body = [
             *(f"keras.{config}.set_{name}({value!r})" for name, value in case.settings.items()),
             f"layer = {case.subject}({arguments})",
@@ -99,7 +98,7 @@ class CaseWriter:
             f'import inspect\nimport os\n\nos.environ["KERAS_BACKEND"] = "{self.backend}"\n\nimport keras\nimport numpy as np'
             + ("\nimport tensorflow as tf" if self.keras_2 else ""),
             *self.custom.values(),
-            *([WEIGHTS.strip().replace("{name}", named)] if case.weights_seed is not None else []),
+            *([WEIGHTS.strip()] if case.weights_seed is not None else []),
             *([ATTACH.strip().replace("{ops}", self.ops)] if masked else []),
             "\n".join(body),
         ]

@@ -16,8 +16,9 @@ import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.wide_floats import wide_floats
-from pytest_dlcheck.cases.case import Build, Case, Tensor, describe, map_tensors, tensors
+from pytest_dlcheck.cases.case import Case, Tensor, describe, map_tensors, tensors
 from pytest_dlcheck.cases.naming import names_of
+from pytest_dlcheck.cases.wide import in_float64
 from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
@@ -320,14 +321,3 @@ def _floating(arrays: Any) -> list[Any]:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {telling_line(str(error))}"
-
-
-def in_float64(value: Any) -> Any:
-    """Arguments in which every layer that has a policy of its own computes in float64."""
-    if isinstance(value, Build):
-        return Build(value.path, in_float64(value.arguments), in_float64(value.positional))
-    if isinstance(value, Mapping):
-        return {name: "float64" if name == "dtype" else in_float64(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(in_float64(each) for each in value)
-    return value

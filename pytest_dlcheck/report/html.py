@@ -10,7 +10,7 @@ from pytest_dlcheck.report.chart import throughput_chart
 from pytest_dlcheck.report.table import Speed, counts, headline, matrix, speeds
 from pytest_dlcheck.report.words import duration, memory, rate
 
-__all__ = ["GLYPHS", "page"]
+__all__ = ["GLYPHS", "inlined", "page", "rendered"]
 
 # Shape and letter, not colour alone, tell verdicts apart.
 GLYPHS = {
@@ -31,8 +31,8 @@ GLYPHS = {
 }
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """The whole page; needs no network and no other file."""
+def rendered(template: str, **values: Any) -> str:
+    """A page made from one of the templates beside this file."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -43,11 +43,23 @@ def page(report: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(duration=duration, memory=memory, rate=rate)
+    return environment.get_template(template).render(**values)
+
+
+def inlined(value: Any) -> str:
+    """The value as JSON inside of a page."""
+    # A "<" could end the script element that holds it.
+    return json.dumps(value).replace("<", "\\u003c")
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The whole page; needs no network and no other file."""
     table = matrix(report)
     timed = speeds(report)
     sentence, well = headline(report)
     details = {cell.number: [dict(result) for result in cell.results] for cell in table.cells}
-    return environment.get_template("report.html.j2").render(
+    return rendered(
+        "report.html.j2",
         report=report,
         sentence=sentence,
         well=well,
@@ -57,6 +69,5 @@ def page(report: Mapping[str, Any]) -> str:
         speeds=timed,
         spread=Speed.spread,
         chart=throughput_chart(timed) if timed else None,
-        # A "<" could end the script element that holds it.
-        details=json.dumps(details).replace("<", "\\u003c"),
+        details=inlined(details),
     )

@@ -11,7 +11,7 @@ from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.report.table import column_of, counts, headline, speeds
 from pytest_dlcheck.report.words import duration, rate
 
-__all__ = ["summary"]
+__all__ = ["summary", "table_lines"]
 
 MOST_LISTED = 50
 
@@ -22,7 +22,8 @@ def _cell(text: object) -> str:
     return "<br>".join(escaped.splitlines())
 
 
-def _table(header: list[str], rows: list[list[object]]) -> list[str]:
+def table_lines(header: list[str], rows: list[list[object]]) -> list[str]:
+    """A table in Markdown, and an empty line after it."""
     lines: list[Sequence[object]] = [header, ["---"] * len(header), *rows]
     return ["| " + " | ".join(_cell(value) for value in line) + " |" for line in lines] + [""]
 
@@ -44,7 +45,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def _products(report: Mapping[str, Any]) -> list[str]:
     fixed = ("python", "backend", "device", "cpu", "cores", "memory_bytes", "os")
-    return _table(
+    return table_lines(
         ["backend", "versions", "devices", "machine"],
         [
             [
@@ -67,7 +68,12 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
         for each in bad[:MOST_LISTED]
     ]
     more = [f"and {len(bad) - MOST_LISTED} more, in `report.json`", ""] if len(bad) > MOST_LISTED else []
-    return ["## What does not hold", "", *_table(["subject", "property", "product", "verdict", "what was seen"], rows), *more]
+    return [
+        "## What does not hold",
+        "",
+        *table_lines(["subject", "property", "product", "verdict", "what was seen"], rows),
+        *more,
+    ]
 
 
 def _matrix(report: Mapping[str, Any]) -> list[str]:
@@ -85,7 +91,7 @@ def _matrix(report: Mapping[str, Any]) -> list[str]:
             ran = [verdict for verdict in verdicts if verdict != "skip"]
             row.append(f"{ran.count('pass')} of {len(ran)}" if ran else "skipped" if verdicts else "")
         rows.append(row)
-    return ["## Checks that hold", "", *_table(["subject", *columns], rows)]
+    return ["## Checks that hold", "", *table_lines(["subject", *columns], rows)]
 
 
 def _speeds(report: Mapping[str, Any]) -> list[str]:
@@ -105,4 +111,4 @@ def _speeds(report: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     header = ["model", "product", "batch", "samples/s in fit", "step in fit", "step in own loop", "fit / loop", "first step"]
-    return ["## Training speed", "", *_table(header, rows)]
+    return ["## Training speed", "", *table_lines(header, rows)]

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_dlcheck import __version__
 from pytest_dlcheck.report.collect import Result
+from pytest_dlcheck.report.reading import SCHEMA
 
 if TYPE_CHECKING:
     from pytest_dlcheck.run import Run
 
 __all__ = ["SCHEMA", "as_json", "write"]
-
-SCHEMA = "dlcheck-report/1"
 
 
 def as_json(run: Run, results: Sequence[Result], *, started: dt.datetime, seconds: float, exit_status: int) -> dict[str, Any]:

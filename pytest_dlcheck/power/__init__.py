@@ -1,0 +1,1 @@
+"""How many real bugs of released versions our suites find: `dlcheck power`."""
