@@ -243,6 +243,7 @@ class TestVariation:
         assert found == Variation(64, "mixed_bfloat16", "auto", 4, {"width": 8, "rate": 0.5, "k": "v"})
         assert Variation.load(json.loads(json.dumps(found.dump()))) == found
         assert str(Variation.parse(["jit=false", "k=v"])) == "jit=false, k=v"
+        assert Variation.parse(["jit=false", "k=v"]).unlike(Variation.parse(["k=v"])) == ("jit=false", "jit=unset")
 
     @pytest.mark.parametrize(
         ("text", "words"),

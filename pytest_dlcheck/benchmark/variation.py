@@ -84,5 +84,12 @@ class Variation:
         own = {name: getattr(self, name) for name in KNOWN if getattr(self, name) is not None}
         return {**own, **self.more}
 
+    def unlike(self, other: Variation) -> tuple[str, str]:
+        """What differs between two, in words: of this one, and of the other."""
+        mine, theirs = self.given(), other.given()
+        names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+        one, two = (", ".join(f"{n}={str(v.get(n, 'unset')).lower()}" for n in names) for v in (mine, theirs))
+        return one, two
+
     def __str__(self) -> str:
         return ", ".join(f"{name}={str(value).lower()}" for name, value in self.given().items())

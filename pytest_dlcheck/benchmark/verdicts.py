@@ -43,6 +43,8 @@ class PhaseJudged:
     """The logarithm of the medians' ratio."""
     threshold: float
     gated: bool
+    negligible: bool
+    """Whether it takes so little that no verdict is worth it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def judge(comparison: Comparison) -> Verdicts:
 def _of_phases(comparison: Comparison, phases: Mapping[str, PhaseJudged]) -> list[str]:
     """A sentence for each phase that got slower, or that decides and is not settled."""
     said = []
+    count = len(comparison.rounds)
+    sets = "one set" if count == 1 else f"{count} sets"
     for name, phase in phases.items():
         change = f"{name}: {100 * math.expm1(phase.change):+.1f} %"
         if phase.outcome == REGRESSED:
@@ -101,7 +105,7 @@ def _of_phases(comparison: Comparison, phases: Mapping[str, PhaseJudged]) -> lis
                 f"{change} in all {len(comparison.rounds)} sets of processes{'' if phase.gated else ' (does not decide)'}"
             )
         elif phase.outcome == INCONCLUSIVE and phase.gated:
-            said.append(f"{change}, which {len(comparison.rounds)} sets of processes do not settle")
+            said.append(f"{change}, which {sets} of processes cannot settle")
     return said
 
 
@@ -118,7 +122,6 @@ def _phases(comparison: Comparison) -> dict[str, PhaseJudged]:
     for name, smallest in PHASES.items():
         reference, again, candidate = (comparison.values(role, name) for role in (REFERENCE, AGAIN, CANDIDATE))
         outcome, change, threshold = judge_starts(reference, again, candidate, smallest)
-        if name != "memory" and statistics.median(candidate) < NEGLIGIBLE_S:
-            outcome = OK
-        found[name] = PhaseJudged(outcome, change, threshold, name in GATED)
+        negligible = name != "memory" and statistics.median(candidate) < NEGLIGIBLE_S
+        found[name] = PhaseJudged(OK if negligible else outcome, change, threshold, name in GATED, negligible)
     return found
