@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_record(commands)
     _add_diff(commands)
     _add_power(commands)
+    _add_bench(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "power":
@@ -81,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pytest_dlcheck.environments.command import run as run_env
 
             return run_env(options)
+        if options.command == "bench":
+            return _bench(options)
         from pytest_dlcheck.doctor import examine
 
         return examine(options.backend, as_json=options.json)
@@ -171,6 +174,54 @@ def _add_drawing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
     command.add_argument(
         "--profile", choices=("smoke", "default", "nightly"), default="smoke", help="how much (default: smoke)"
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="how fast workloads train, and whether slower than elsewhere",
+        description="Times training in pairs of processes. Status 1 for a confirmed regression, 3 where there is no verdict.",
+    )
+    add = bench.add_argument
+    add("workload", nargs="*", help="documented models, or package.module:function (default: every documented model)")
+    add("--backend", default=None, help="of the side that is judged (default: KERAS_BACKEND, or the first that is installed)")
+    add("--against", metavar="NAME", default=None, help="the environment that is held against, as in 'tf2.18'")
+    add("--python", metavar="PATH", default=None, help="the interpreter of the environment that is held against")
+    add("--against-backend", metavar="NAME", default=None, help="the backend that is held against")
+    add(
+        "--option", metavar="K=V", action="append", default=[], help="batch, dtype, jit, steps_per_execution, or the workload's"
+    )
+    add("--against-option", metavar="K=V", action="append", default=[], help="where the side that is held against differs")
+    add("--budget", metavar="TIME", default="3m", help="how long a workload may take: 90s, 3m, 1h (default: 3m)")
+    add("--steps", type=int, default=1000, help="how many steps the total is of (default: 1000)")
+    add("--device", default="cpu", help="cpu, gpu, gpu:1 (default: cpu)")
+    add("--seed", type=int, default=0, help="of data, weights and the order of the sides (default: 0)")
+    add("--json", metavar="PATH", default=None, help="write everything that was measured as JSON")
+    add(
+        "-o", "--output", metavar="DIR", default=None, help="write that, a page with charts, and github-action-benchmark's JSON"
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from pytest_dlcheck.benchmark.command import Asked, bench
+    from pytest_dlcheck.options import duration_s
+
+    return bench(
+        Asked(
+            workloads=options.workload,
+            backend=options.backend,
+            against=options.against,
+            python=options.python,
+            against_backend=options.against_backend,
+            options=options.option,
+            against_options=options.against_option,
+            budget_s=duration_s(options.budget, "--budget"),
+            device=options.device,
+            seed=options.seed,
+            steps=options.steps,
+            json_path=options.json,
+            folder=options.output,
+        )
     )
 
 

@@ -285,10 +285,15 @@ def _seed(text: str) -> int:
     return _integer(text, "--dl-seed", 0, LARGEST_SEED)
 
 
-def _budget(text: str) -> float:
+def duration_s(text: str, option: str) -> float:
+    """Seconds, from `90`, `90s`, `10m` or `2h`.
+
+    Raises:
+        DlcheckError: the option's text is none of these, or zero.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if match is None or not float(match[1]):
-        raise DlcheckError(f"--dl-budget: {text!r} is no time; write 90s, 10m or 2h")
+        raise DlcheckError(f"{option}: {text!r} is no time; write 90s, 10m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -345,7 +350,7 @@ def plan_run(config: pytest.Config) -> Plan:
         kinds=kinds,
         seed=_seed(_value(config, "dl_seed") or "0"),
         profile=_profile(_value(config, "dl_profile") or "default"),
-        budget_s=_budget(budget) if (budget := _value(config, "dl_budget")) else None,
+        budget_s=duration_s(budget, "--dl-budget") if (budget := _value(config, "dl_budget")) else None,
         cpu_devices=cpu_devices,
         chosen=asked is not None,
         left_out=left_out,

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from conftest import Runs, python
 from pytest_dlcheck.backends import installed
-from pytest_dlcheck.benchmark import client, measure
+from pytest_dlcheck.benchmark import blocks, client, measure
 from pytest_dlcheck.benchmark.client import LOOK, MeasurementError, Stopwatch
 from pytest_dlcheck.benchmark.measurement import FIT, LOOP, Measurement, Side
 from pytest_dlcheck.benchmark.replay import ReplayClock
@@ -147,12 +147,12 @@ class TestBlock:
         machine = Machine(call_s, step_s)
         with clock_of(machine):
             steps = measure._Block(machine.prepare).steps
-        needed_s = max(measure.BLOCK_S, 1.5 * call_s)
-        assert measure.FEWEST_STEPS <= steps <= measure.MOST_STEPS
-        assert steps * step_s >= needed_s * (1 - 1e-6) or steps == measure.MOST_STEPS
-        assert (steps - 1) * step_s <= needed_s * (1 + 1e-6) or steps == measure.FEWEST_STEPS
+        needed_s = max(blocks.BLOCK_S, 1.5 * call_s)
+        assert blocks.FEWEST_STEPS <= steps <= blocks.MOST_STEPS
+        assert steps * step_s >= needed_s * (1 - 1e-6) or steps == blocks.MOST_STEPS
+        assert (steps - 1) * step_s <= needed_s * (1 + 1e-6) or steps == blocks.FEWEST_STEPS
         # Nor does finding it take calls that are much longer.
-        assert max(machine.prepared) <= 1 + min(3 * steps, measure.MOST_STEPS)
+        assert max(machine.prepared) <= 1 + min(3 * steps, blocks.MOST_STEPS)
 
     @pytest.mark.parametrize(
         ("call_s", "step_s", "steps"),
@@ -278,8 +278,8 @@ class TestStopwatch:
     def test_starts_another_process_when_one_has_died(self, stopwatch: Stopwatch) -> None:
         self.ask(stopwatch)
         assert stopwatch._server is not None
-        stopwatch._server._process.kill()
-        stopwatch._server._process.wait()
+        stopwatch._server._process._process.kill()
+        stopwatch._server._process._process.wait()
         with pytest.raises(MeasurementError, match="the measuring process of torch has died: it printed nothing"):
             stopwatch.measure("absent", "torch", CPU)
         self.ask(stopwatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ import pytest
 from pytest_dlcheck.benchmark.client import LOOK, THOROUGH, USUAL, MeasurementError, Stopwatch
 from pytest_dlcheck.benchmark.measurement import FIT, Measurement
 from pytest_dlcheck.devices import DeviceName
-from pytest_dlcheck.errors import DeviceMissing
+from pytest_dlcheck.errors import DeviceMissing, DlcheckError
 from pytest_dlcheck.run import VERDICTS, Verdicts
 
 if TYPE_CHECKING:
+    from pytest_dlcheck.benchmark.comparison import Comparison
     from pytest_dlcheck.run import Run
 
 __all__ = ["Bridge"]
@@ -54,14 +56,96 @@ class Bridge:
         self._replay(found, side)
         return found
 
+    def compare(
+        self,
+        workload: str,
+        *,
+        against: str | None = None,
+        python: str | None = None,
+        against_backend: str | None = None,
+        options: Mapping[str, object] | None = None,
+        against_options: Mapping[str, object] | None = None,
+        budget_s: float = 180.0,
+    ) -> Comparison:
+        """Measures a workload in pairs, on this test's backend and device and on the side that is held against.
+
+        A confirmed regression fails the test, with the table as its message. Where there is no verdict the test is skipped and
+        says why: it is neither a pass nor the workload's failure. With `--benchmark-disable` both sides are only seen to run.
+
+        Args:
+            workload: as for a call.
+            against, python, against_backend: what is held against, as with `dlcheck bench`.
+            options: how the workload is run, on both sides.
+            against_options: where the side that is held against differs.
+            budget_s: how long it may take, in seconds.
+        """
+        from pytest_dlcheck.benchmark.command import Asked, sides
+        from pytest_dlcheck.benchmark.paired import Plan, compare
+        from pytest_dlcheck.benchmark.show import as_text
+        from pytest_dlcheck.benchmark.statistics import INCONCLUSIVE, REGRESSED
+        from pytest_dlcheck.benchmark.verdicts import judge
+
+        run = self._run
+        if run.is_worker:
+            pytest.skip("timed tests run one at a time: with --dist other than 'load' there is nobody to do it; use -n or -n0")
+        asked = Asked(
+            [workload],
+            self._backend,
+            against,
+            python,
+            against_backend,
+            options=_texts(options),
+            against_options=_texts(against_options),
+        )
+        found: Comparison | None = None
+        missing, why = False, ""
+        try:
+            reference, candidate = sides(asked)
+            plan = Plan(
+                workload,
+                reference,
+                candidate,
+                device=self._device,
+                kinds=run.plan.kinds,
+                seed=run.plan.seed,
+                budget_s=budget_s,
+                suite=self._item.nodeid.partition("::")[0],
+                turns=LOOK.pairs if run.benchmarks_disabled else 0,
+            )
+            found = compare(plan)
+        except DlcheckError as error:
+            missing, why = isinstance(error, DeviceMissing), str(error)
+        if found is None:
+            self._not_used()
+            (pytest.skip if missing else partial(pytest.fail, pytrace=False))(why)
+        if run.benchmarks_disabled:
+            self._not_used()
+            return found
+        verdicts = judge(found)
+        self._show_steps(found, verdicts.outcome)
+        if verdicts.outcome == REGRESSED:
+            pytest.fail(as_text(found, verdicts), pytrace=False)
+        if verdicts.outcome == INCONCLUSIVE:
+            pytest.skip("no verdict: " + "; ".join(verdicts.why))
+        return found
+
+    def _show_steps(self, found: Comparison, outcome: str) -> None:
+        """The steps of the side that is judged, for pytest-benchmark's table; there are none if the budget was too small."""
+        role = "reference" if found.same else "candidate"
+        if not found.runs(role):
+            self._not_used()
+            return
+        benchmark = self._benchmark
+        benchmark.group = f"one training step of {found.workload}, {found.gate} time"
+        benchmark.extra_info.update({"backend": self._backend, "device": str(self._device), "verdict": outcome, **found.labels})
+        self._play([max(step, 0.0) for step in found.steps(role)])
+
     def _not_used(self) -> None:
         # Else pytest-benchmark warns that its fixture was asked for in vain.
         self._benchmark.skipped = True
 
     def _replay(self, found: Measurement, side: str) -> None:
         benchmark = self._benchmark
-        # Switched off by xdist's presence alone; by now nothing else runs.
-        benchmark.disabled = self._run.benchmarks_disabled
         benchmark.group = f"one training step of {found.workload}, batch {found.batch_size}"
         benchmark.extra_info.update(
             {
@@ -78,7 +162,17 @@ class Bridge:
                 "fit_cost": found.fit_cost,
             }
         )
-        samples = found.sides[side].samples_s
+        self._play(found.sides[side].samples_s)
+
+    def _play(self, samples: Sequence[float]) -> None:
+        benchmark = self._benchmark
+        # Switched off by xdist's presence alone; by now nothing else runs.
+        benchmark.disabled = self._run.benchmarks_disabled
         clock = self._item.get_closest_marker("benchmark").kwargs["timer"]
         clock.load(samples)
         benchmark.pedantic(lambda: None, rounds=len(samples), iterations=1, warmup_rounds=0)
+
+
+def _texts(options: Mapping[str, object] | None) -> list[str]:
+    """As the command takes them: name=value, True as `true`."""
+    return [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in (options or {}).items()]

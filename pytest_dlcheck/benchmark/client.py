@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Mapping
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_dlcheck.benchmark.measurement import Measurement
+from pytest_dlcheck.benchmark.process import LineProcess, MeasurementError
 from pytest_dlcheck.devices import DeviceKind, DeviceName
-from pytest_dlcheck.errors import DeviceMissing, DlcheckError
 
 __all__ = ["LOOK", "THOROUGH", "USUAL", "Effort", "MeasurementError", "Stopwatch"]
 
 START_TIMEOUT_S = 180
 TIMEOUT_S = 300
-
-
-class MeasurementError(DlcheckError):
-    """A workload could not be measured."""
 
 
 class Effort(NamedTuple):
@@ -94,15 +85,8 @@ class _Server:
         self.spent = False
         # A thread of a linear-algebra library would make forking unsafe; the frameworks have threads of their own.
         environment = {**os.environ, "KERAS_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._log: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_dlcheck.benchmark.server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            cwd=Path.cwd(),
-            env=environment,
+        self._process = LineProcess(
+            f"the measuring process of {backend}", [sys.executable, "-m", "pytest_dlcheck.benchmark.server"], environment
         )
         setup = {
             "backend": backend,
@@ -110,65 +94,20 @@ class _Server:
             "cpu_devices": cpu_devices,
         }
         try:
-            self._forks = self._exchange(setup, START_TIMEOUT_S)["forks"]
+            self._forks = self._process.exchange(setup, START_TIMEOUT_S)["forks"]
         except MeasurementError:
             self.close()
             raise
 
     def ask(self, request: dict[str, Any]) -> Measurement:
-        if self._process.poll() is not None:
-            self.spent = True
-            raise MeasurementError(f"the measuring process of {self.backend} has died: {self._last_words()}")
         # Without forking it ends after one request, whatever comes of that.
         self.spent = not self._forks
-        answer = self._exchange(request, request["timeout"] + 30)
+        try:
+            about = f"{request['workload']} on {self.backend}: "
+            answer = self._process.exchange(request, request["timeout"] + 30, about)
+        finally:
+            self.spent = self.spent or self._process.lost
         return Measurement.load(answer["measurement"])
 
-    def _exchange(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Sends a line and reads one.
-
-        Raises:
-            MeasurementError: the answer says so, is no answer, or does not come in time.
-        """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        # The process has time limits of its own; this one is for when it hangs altogether.
-        watchdog = threading.Timer(timeout, self._process.kill)
-        watchdog.start()
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-            answer: dict[str, Any] = json.loads(line)
-        except (OSError, ValueError):
-            self.spent = True
-            raise MeasurementError(
-                f"the measuring process of {self.backend} gave no answer within {timeout:g} s, or died: {self._last_words()}"
-            ) from None
-        finally:
-            watchdog.cancel()
-        if answer.get("missing"):
-            raise DeviceMissing(answer["error"])
-        if "error" in answer:
-            what = f"{request['workload']} on {self.backend}: " if "workload" in request else ""
-            error = MeasurementError(what + answer["error"])
-            if "traceback" in answer:
-                error.add_note(answer["traceback"]) if hasattr(error, "add_note") else None
-            raise error
-        return answer
-
-    def _last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().strip().splitlines()
-        return lines[-1] if lines else "it printed nothing"
-
     def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
+        self._process.close()

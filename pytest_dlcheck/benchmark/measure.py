@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import os
 import random
 import resource
@@ -18,17 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from pytest_dlcheck.backends.base import Backend
+from pytest_dlcheck.benchmark.blocks import block_length
 from pytest_dlcheck.benchmark.measurement import FIT, LOOP, Measurement, Side
 from pytest_dlcheck.benchmark.workload import Array, resolve
 from pytest_dlcheck.devices import DeviceName
 
 __all__ = ["Budget", "measure", "repeat_batches"]
-
-# A block is long enough for the timer, and short enough to have several.
-BLOCK_S = 0.1
-FEWEST_STEPS = 2
-LEAST_GROWTH, MOST_GROWTH = 3, 9
-MOST_STEPS = 500
 
 
 class Budget:
@@ -75,22 +69,8 @@ class _Block:
         """
         self._one = make(1)
         self._ones = [_timed(self._one)]
-        self.steps = FEWEST_STEPS
-        while True:
-            self._many = make(1 + self.steps)
-            many = _timed(self._many)
-            # A call that costs much beside its steps varies by much, and that must not drown the steps.
-            steps_s = max(many - self._ones[0], 0.0)
-            call_s = max(self._ones[0] - steps_s / self.steps, 0.0)
-            wanted_s = max(BLOCK_S, 1.5 * call_s)
-            if steps_s >= wanted_s or self.steps == MOST_STEPS:
-                break
-            # The first stretches are short, so what they say of a step is rough: not too far at once.
-            growth = wanted_s / steps_s if steps_s else MOST_GROWTH
-            self.steps = min(math.ceil(self.steps * min(max(growth, LEAST_GROWTH), MOST_GROWTH)), MOST_STEPS)
-        if steps_s > wanted_s:
-            self.steps = max(FEWEST_STEPS, math.ceil(self.steps * wanted_s / steps_s))
-            self._many = make(1 + self.steps)
+        self.steps = block_length(self._ones[0], lambda steps: _timed(make(1 + steps)))
+        self._many = make(1 + self.steps)
         self._manys: list[float] = []
 
     def sample(self) -> None:

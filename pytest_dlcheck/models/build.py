@@ -68,6 +68,6 @@ def functional(spec: ModelSpec, keras: Any) -> Any:
     return keras.Model(inputs, outputs)
 
 
-def compile_model(model: Any, spec: ModelSpec) -> None:
-    """Optimizer, loss and metrics, by the names that the tutorials give them."""
-    model.compile(optimizer=spec.optimizer, loss=spec.loss, metrics=list(spec.metrics))
+def compile_model(model: Any, spec: ModelSpec, **more: Any) -> None:
+    """Optimizer, loss and metrics, by the names that the tutorials give them; `more` is for `compile` besides."""
+    model.compile(optimizer=spec.optimizer, loss=spec.loss, metrics=list(spec.metrics), **more)
