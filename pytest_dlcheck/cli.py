@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     register.add_argument("entry", nargs="*", help="ids, with * and ? for any (default: all)")
     register.add_argument("--backend", default=None, help="on which backend (default: the first that is installed)")
     register.add_argument("--json", metavar="PATH", default=None, help="write what was seen as JSON")
+    _add_history(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
@@ -55,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pytest_dlcheck.register import examine as look_at
 
             return look_at(options.entry, options.backend, options.json)
+        if options.command == "track":
+            from pytest_dlcheck.history.track import track
+
+            return track(options)
         from pytest_dlcheck.doctor import examine
 
         return examine(options.backend, as_json=options.json)
@@ -64,6 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands on what happened between runs."""
+    from pytest_dlcheck.history.track import add_arguments as add_track
+
+    add_track(
+        commands.add_parser(
+            "track",
+            help="adds reports to a history",
+            description="Keeps what reports say in one SQLite file. The same run twice is one run; several may write at once.",
+        )
+    )
 
 
 if __name__ == "__main__":
