@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pytest_dlcheck.history.track import track
 
             return track(options)
+        if options.command == "alerts":
+            from pytest_dlcheck.history.alerts_command import run
+
+            return run(options)
         from pytest_dlcheck.doctor import examine
 
         return examine(options.backend, as_json=options.json)
@@ -73,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The commands on what happened between runs."""
+    from pytest_dlcheck.history.alerts_command import add_arguments as add_alerts
     from pytest_dlcheck.history.track import add_arguments as add_track
 
     add_track(
@@ -80,6 +85,13 @@ def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "track",
             help="adds reports to a history",
             description="Keeps what reports say in one SQLite file. The same run twice is one run; several may write at once.",
+        )
+    )
+    add_alerts(
+        commands.add_parser(
+            "alerts",
+            help="what changed in a history, by cause",
+            description="Lists what is open. Status 1 if something is that nobody has acknowledged or muted.",
         )
     )
 

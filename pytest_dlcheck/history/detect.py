@@ -44,7 +44,7 @@ class Rules:
     largest_p: float = 1e-4
     smallest: float = 0.03
     floors: float = 3.0
-    shortest: int = 2
+    shortest: int = 3
     recent: int = 100
     suspicious_sd: float = 2.0
     suspicious_nights: int = 4
@@ -144,7 +144,7 @@ def changes(values: Sequence[float], floor: float | None = None, rules: Rules = 
     if any(each.kind == "trend" for each in found):
         return found
     since = max((each.index for each in found), default=start)
-    for extra in (_trend(clipped, since, smallest, rules), _spread(clipped, since, rules)):
+    for extra in (_trend(clipped, since, smallest, rules), _spread(clipped, since, floor, rules)):
         if extra is not None:
             found.append(extra)
             break
@@ -231,7 +231,7 @@ def _trend(clipped: Array, since: int, smallest: float, rules: Rules) -> Change 
     return Change("trend", since, since, since, math.expm1(total), math.exp(before), math.exp(before + total), p)
 
 
-def _spread(clipped: Array, since: int, rules: Rules) -> Change | None:
+def _spread(clipped: Array, since: int, floor: float | None, rules: Rules) -> Change | None:
     """Nights that scatter more, or less, than those before: Brown and Forsythe's test."""
     from scipy import stats
 
@@ -240,6 +240,8 @@ def _spread(clipped: Array, since: int, rules: Rules) -> Change | None:
     if len(earlier) < 2 * rules.spread_nights:
         return None
     before, after = robust_sd(earlier), robust_sd(recent)
+    if max(before, after) <= (floor or 0.0):  # no more than a comparison of the same code with itself scatters
+        return None
     if before <= 0 or after <= 0 or max(before / after, after / before) < rules.spread_ratio:
         return None
     p = float(stats.levene(earlier, recent, center="median").pvalue)
