@@ -2,8 +2,8 @@
 
     python docs/detection_power.py [--series 200] [--seed 0] [--recorded FILE] [--only ours]
 
-Otava and asv are compared where they can be imported: `pip install --no-deps --target peers apache-otava asv`, then
-PYTHONPATH=peers. Everything is drawn from the seed.
+Otava and asv are compared where they can be imported: `pip install --no-deps --target peers apache-otava`, `pip install
+--target peers asv`, then PYTHONPATH=peers. Everything is drawn from the seed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,15 @@ QUIET = 100
 BEFORE = 40
 AFTER = 14
 NEAR = 5
+COLUMNS = (
+    "noise",
+    "detector",
+    "false alerts per 100 nights",
+    "+10 % the next night",
+    "+5 % within 4 nights",
+    "within 14",
+    "median night",
+)
 # asv takes a hundred times as long as the others: fewer series for it.
 FEWER = {"asv's steps, 5 %": 5}
 EFFECTS = (0.05, 0.10)
@@ -266,14 +275,9 @@ def main() -> None:
         each.__name__: each for each in (dedicated, hosted, outliers, autocorrelated, drift)
     }
     scenarios["recorded"] = partial(recorded, logs)
-    print(
-        f"recorded: standard deviation of a night {robust_sd(logs.ravel()):.2%}, {len(logs)} series of {logs.shape[1]} nights",
-        file=sys.stderr,
-    )
-    print(
-        "| noise | detector | false alerts per 100 nights | +10 % the next night | +5 % within 4 nights | within 14 | median night |"
-    )
-    print("|---|---|---|---|---|---|---|")  # noqa: T201
+    spread = f"{robust_sd(logs.ravel()):.1%}"
+    print(f"recorded: {len(logs)} series of {logs.shape[1]} nights, which scatter by {spread}", file=sys.stderr)  # noqa: T201
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")  # noqa: T201
     with Progress(console=Console(stderr=True)) as progress:
         for name, scenario in scenarios.items():
             for row in rows(scenario, name, options, progress):
