@@ -12,6 +12,8 @@ from pytest_dlcheck.errors import DlcheckError
 
 __all__ = ["main"]
 
+HISTORY = ("track", "alerts", "dashboard", "bisect")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; gives the exit status."""
@@ -56,14 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pytest_dlcheck.register import examine as look_at
 
             return look_at(options.entry, options.backend, options.json)
-        if options.command == "track":
-            from pytest_dlcheck.history.track import track
-
-            return track(options)
-        if options.command == "alerts":
-            from pytest_dlcheck.history.alerts_command import run
-
-            return run(options)
+        if options.command in HISTORY:
+            return int(options.call(options))
         from pytest_dlcheck.doctor import examine
 
         return examine(options.backend, as_json=options.json)
@@ -77,23 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The commands on what happened between runs."""
-    from pytest_dlcheck.history.alerts_command import add_arguments as add_alerts
-    from pytest_dlcheck.history.track import add_arguments as add_track
+    from pytest_dlcheck.history import cli
 
-    add_track(
-        commands.add_parser(
-            "track",
-            help="adds reports to a history",
-            description="Keeps what reports say in one SQLite file. The same run twice is one run; several may write at once.",
-        )
-    )
-    add_alerts(
-        commands.add_parser(
-            "alerts",
-            help="what changed in a history, by cause",
-            description="Lists what is open. Status 1 if something is that nobody has acknowledged or muted.",
-        )
-    )
+    for name, (text, description, add) in cli.COMMANDS.items():
+        add(commands.add_parser(name, help=text, description=description))
 
 
 if __name__ == "__main__":

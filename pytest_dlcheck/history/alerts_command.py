@@ -19,6 +19,7 @@ __all__ = ["add_arguments", "effect_of", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(call=run)
     parser.add_argument("history", help="the SQLite file")
     parser.add_argument("--all", action="store_true", help="acknowledged, muted, refuted and past ones too")
     parser.add_argument("--json", action="store_true", help="as JSON, for other programs")
@@ -89,7 +90,7 @@ def effect_of(alert: Alert) -> str:
     text = f"{evidence['effect']:+.1%}"
     if evidence.get("kind") == "trend":
         text += ", slowly"
-    if "votes" in evidence:
+    if evidence.get("kind") == "step":
         text += f", {len(evidence['votes'])} of 5 other tests agree"
     return text
 

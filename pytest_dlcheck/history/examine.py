@@ -14,6 +14,12 @@ from pytest_dlcheck.history.store import History, Line, RunRow
 __all__ = ["CheckReport", "LineReport", "Product", "Whole", "examine", "judged"]
 
 
+# What is the framework's, whatever the workload: a ratio to another workload's would be 1 and hide every change.
+OF_THE_PROCESS = ("import", "build", "process")
+# Watched night by night, and not measured again for one slow night: one sample a run says too little.
+UNGATED = (*OF_THE_PROCESS, "first_step", "call")
+
+
 @dataclass(frozen=True)
 class Product:
     """One product in one run."""
@@ -80,12 +86,14 @@ def judged(line: Line, reference: str | None, cleared: int = 0) -> LineReport:
         cleared: nights before this one have been measured again, and nothing was found.
     """
     ratios = [each.ratio for each in line.points if each.ratio is not None]
-    relative = line.key.workload != reference and 0 < len(ratios) == len(line.points)
+    divided = line.key.workload != reference and line.key.phase not in OF_THE_PROCESS
+    relative = divided and 0 < len(ratios) == len(line.points)
     values = ratios if relative else [each.value for each in line.points]
     floor = noise_floor([each.value for each in line.aa])
     usable = bool(values) and min(values) > 0
     found = changes(values, floor) if usable else []
-    doubtful = suspicion(values, found, floor, cleared) if usable else None
+    gated = line.key.phase not in UNGATED
+    doubtful = suspicion(values, found, floor, cleared) if usable and gated else None
     return LineReport(line, values, relative, floor, found, doubtful)
 
 

@@ -269,3 +269,21 @@ class History:
                 run, started, commit = rest
                 found[aa].append(Measured(run, started, commit, series[number][1], value, ratio, samples))
             yield Line(line_id, key, *found)
+
+    def last_messages(self) -> dict[int, tuple[str | None, str | None, str | None]]:
+        """Of each check's last run what was seen, the known issue and the test."""
+        newest = (
+            "SELECT check_id, max(started || printf('%012d', run)) AS at"
+            " FROM results JOIN runs ON runs.id = run GROUP BY check_id"
+        )
+        rows = self.connection.execute(
+            f"SELECT r.check_id, m.text, k.text, t.text FROM ({newest}) AS n"  # noqa: S608 - ours
+            " JOIN results AS r ON r.check_id = n.check_id AND r.run = CAST(substr(n.at, -12) AS INTEGER)"
+            " LEFT JOIN words AS m ON m.id = r.message LEFT JOIN words AS k ON k.id = r.known_issue"
+            " LEFT JOIN words AS t ON t.id = r.test"
+        )
+        return {check: (message, issue, test) for check, message, issue, test in rows}
+
+    def annotations(self) -> list[tuple[str, str]]:
+        """Notes on the time axis: day and text."""
+        return [(day, text) for day, text in self.connection.execute("SELECT at, text FROM annotations ORDER BY at, id")]

@@ -18,6 +18,7 @@ AHEAD = dt.timedelta(hours=26)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(call=track)
     parser.add_argument("reports", nargs="+", metavar="REPORT", help="folders that --dl-report wrote, or their report.json")
     parser.add_argument("--history", required=True, metavar="FILE", help="the SQLite file; made if there is none")
     parser.add_argument("--label", default="", help="which of several environments this is, where one history holds several")
