@@ -32,15 +32,6 @@ QUIET = 100
 BEFORE = 40
 AFTER = 14
 NEAR = 5
-COLUMNS = (
-    "noise",
-    "detector",
-    "false alerts per 100 nights",
-    "+10 % the next night",
-    "+5 % within 4 nights",
-    "within 14",
-    "median night",
-)
 # What others use is compared on fewer series: it takes most of the time, and differs by more.
 FEWER = 3
 COLUMNS = (
@@ -52,8 +43,6 @@ COLUMNS = (
     "within 14",
     "median night",
 )
-# asv takes a hundred times as long as the others: fewer series for it.
-FEWER = {"asv's steps, 5 %": 5}
 EFFECTS = (0.05, 0.10)
 # Of one paired rerun: 3 processes of 40 pairs, of which the median of 60 has a standard deviation of 1 % (shared machine of
 # two cores), and what differs from process to process.

@@ -93,6 +93,17 @@ def test_what_ran_in_one_product_only_does_not_fail_in_exactly_one() -> None:
     assert pages.MatrixRow("x", [("fail", 1, 1), ("pass", 0, 1)]).kind == "one"
 
 
+def test_a_check_that_is_no_longer_run_is_neither_red_nor_green(tmp_path: Path) -> None:
+    with open_history(tmp_path / "h.db", write=True) as history:
+        history.add(histories.report(0, [histories.result("gone", "fail"), histories.result("there")]), "it")
+        history.add(histories.report(10, [histories.result("there")]), "it")
+        assert [row.subject for row in pages.matrix_rows(examine(history), ["torch"])] == ["gone", "there"]
+        history.add(histories.report(15, [histories.result("there")]), "it")
+        whole = examine(history)
+    assert [row.subject for row in pages.matrix_rows(whole, ["torch"])] == ["there"]
+    assert [each.counts for each in pages.currents(whole)] == [{"pass": 1}]
+
+
 def test_upgrades_are_told_with_what_failed_before_and_since(history: Path) -> None:
     with open_history(history) as found:
         rows = pages.version_rows(examine(found))

@@ -24,7 +24,23 @@ __all__ = [
     "version_rows",
 ]
 
+# A check that its product's runs have not held for so long is no longer there: it is neither red nor green.
+KEPT_DAYS = 14
 BROKEN = ("broken", "crash", "timeout")
+
+
+def present(whole: Whole) -> list[CheckReport]:
+    """The checks that their products still hold."""
+    newest: dict[str, str] = {}
+    for each in whole.checks:
+        name, started = each.check.product, whole.runs[each.seen[-1].run].started
+        newest[name] = max(newest.get(name, started), started)
+    oldest = {name: dt.datetime.fromisoformat(at) - dt.timedelta(days=KEPT_DAYS) for name, at in newest.items()}
+    return [
+        each
+        for each in whole.checks
+        if dt.datetime.fromisoformat(whole.runs[each.seen[-1].run].started) >= oldest[each.check.product]
+    ]
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,7 @@ class Current:
 def currents(whole: Whole) -> list[Current]:
     """Every product, by name; of one that has several runs the last."""
     counts: dict[str, Counter[str]] = {}
-    for check in whole.checks:
+    for check in present(whole):
         counts.setdefault(check.check.product, Counter())[check.seen[-1].verdict] += 1
     found = {}
     for place, run in enumerate(whole.runs):
@@ -114,7 +130,7 @@ ORDER = ("one", "several", "known", "holds")
 def matrix_rows(whole: Whole, products: Sequence[str]) -> list[MatrixRow]:
     """Every subject; first those that fail in exactly one product."""
     grouped: dict[str, dict[str, list[str]]] = {}
-    for each in whole.checks:
+    for each in present(whole):
         grouped.setdefault(each.check.subject, {}).setdefault(each.check.product, []).append(each.seen[-1].verdict)
     rows = []
     for subject, found in grouped.items():
@@ -130,7 +146,7 @@ def matrix_rows(whole: Whole, products: Sequence[str]) -> list[MatrixRow]:
 
 def broken(whole: Whole) -> list[CheckReport]:
     """Checks whose last verdict says that the runner, not the property, gave up."""
-    return [each for each in whole.checks if each.seen[-1].verdict in BROKEN]
+    return [each for each in present(whole) if each.seen[-1].verdict in BROKEN]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
+from pytest_dlcheck.bisect.command import add_arguments as add_bisect
 from pytest_dlcheck.dashboard.command import add_arguments as add_dashboard
 from pytest_dlcheck.history.alerts_command import add_arguments as add_alerts
 from pytest_dlcheck.history.track import add_arguments as add_track
@@ -21,6 +22,11 @@ COMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]
         "what changed in a history, by cause",
         "Lists what is open. Status 1 if something is that nobody has acknowledged or muted.",
         add_alerts,
+    ),
+    "bisect": (
+        "the first version or commit that behaves otherwise",
+        "Searches among interpreters, environments or commits. Status 0 if one is to blame, 1 if it cannot be said which.",
+        add_bisect,
     ),
     "dashboard": ("a history as a site", "Writes pages that need no server and no network.", add_dashboard),
 }
