@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_dlcheck.properties.verdict import HARMLESS
 
-__all__ = ["Cell", "Matrix", "Row", "Speed", "column_of", "headline", "matrix", "speeds", "worst"]
+__all__ = ["SEVERITY", "Cell", "Matrix", "Row", "Speed", "column_of", "headline", "matrix", "speeds", "worst"]
 
 Report = Mapping[str, Any]
 

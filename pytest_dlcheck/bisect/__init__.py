@@ -1,0 +1,1 @@
+"""Finds the first of several versions, or commits, that behaves otherwise."""
