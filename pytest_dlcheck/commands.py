@@ -1,4 +1,4 @@
-"""The subcommands of `dlcheck`: name, help, description, and what adds the arguments. What they do is imported when they run."""
+"""The subcommands of `dlcheck`: name, help, description, and what adds the arguments. What they do is imported when run."""
 
 from __future__ import annotations
 
@@ -220,8 +220,8 @@ COMMANDS: Mapping[str, tuple[str, str, Callable[[Parser], None]]] = {
     ),
     "record": (
         "what this product does, in a small file to compare with later",
-        "Runs cases of every layer and function, and keeps what came of them: values, shapes, dtypes, errors, defaults, configs, "
-        "weights, random numbers and gradients. `dlcheck diff` compares two such files.",
+        "Runs cases of every layer and function, and keeps what came of them: values, shapes, dtypes, errors, defaults, "
+        "configs, weights, random numbers and gradients. `dlcheck diff` compares two such files.",
         _add_record,
     ),
     "diff": (
@@ -232,8 +232,8 @@ COMMANDS: Mapping[str, tuple[str, str, Callable[[Parser], None]]] = {
     ),
     "power": (
         "how many real bugs of released versions the suites find",
-        "Runs the suites on the bad and on the good version of each bug of a folder, restricted to its subject: which were found, "
-        "by what, which were missed, and what failed on a good version.",
+        "Runs the suites on the bad and on the good version of each bug of a folder, restricted to its subject: which were "
+        "found, by what, which were missed, and what failed on a good version.",
         _add_power,
     ),
     "bench": (

@@ -12,7 +12,7 @@ from reports import HOSTILE, a_report, a_result
 from pytest_dlcheck.cli import main
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.report.across import across
-from pytest_dlcheck.report.merge import headline_across, merged_page, merged_summary
+from pytest_dlcheck.report.merge import headline_across, merged_page, merged_summary, reports_in
 from pytest_dlcheck.report.merging import merged, names_of_products
 
 
@@ -147,3 +147,14 @@ def test_bad_reports_get_one_line(text: str | None, message: str, tmp_path: Path
     assert message in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_reports_stands_for_all_of_them(tmp_path: Path) -> None:
+    for name in ("one", "two", "all"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    found = reports_in(str(tmp_path), but=tmp_path / "all")
+    assert found == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert reports_in(found[0], but=tmp_path / "all") == found[:1]
+    assert reports_in(str(tmp_path / "empty"), but=tmp_path / "all") == [str(tmp_path / "empty")]  # which then is none

@@ -12,11 +12,11 @@ from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Case, map_tensors
 from pytest_dlcheck.cases.values import make
+from pytest_dlcheck.cases.wide import in_float64
 from pytest_dlcheck.differential.comparison import Slopes
 from pytest_dlcheck.gradients.autodiff import autodiff_of
 from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
 from pytest_dlcheck.gradients.functions import of_layer
-from pytest_dlcheck.gradients.layers import in_float64
 from pytest_dlcheck.observe.layer import literal
 from pytest_dlcheck.observe.layer_observation import Weight
 from pytest_dlcheck.observe.layer_runner import LayerRunner

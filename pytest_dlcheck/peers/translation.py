@@ -48,7 +48,7 @@ KERAS_3 = Translation()
 _SEED: Mapping[str, None] = MappingProxyType({"seed": None})
 
 KERAS_2 = Translation(
-    renamed=MappingProxyType({"LeakyReLU": {"negative_slope": "alpha"}}),
+    renamed=MappingProxyType({name: layer.arguments for name, layer in LAYERS.items() if layer.arguments}),
     spelled=MappingProxyType({f"ConvLSTM{rank}D": MappingProxyType({"recurrent_activation": "sigmoid"}) for rank in (1, 2, 3)}),
     absent=MappingProxyType({"hard_sigmoid": "it is clip(0.2 x + 0.5) in Keras 2, and clip(x / 6 + 0.5) in Keras 3"}),
     deaf=frozenset(
@@ -72,15 +72,7 @@ KERAS_2 = Translation(
     without=MappingProxyType(
         {
             "*": {"autocast": (True,), "use_cudnn": ("auto", False)},
-            "SimpleRNN": _SEED,
-            "SimpleRNNCell": _SEED,
-            "LSTM": _SEED,
-            "LSTMCell": _SEED,
-            "GRU": _SEED,
-            "GRUCell": _SEED,
-            "ConvLSTM1D": _SEED,
-            "ConvLSTM2D": _SEED,
-            "ConvLSTM3D": _SEED,
+            **{name: _SEED for name, layer in LAYERS.items() if "seed" in layer.without},
             "Attention": _SEED,
             "AdditiveAttention": _SEED,
             "MultiHeadAttention": {"seed": None, "flash_attention": (None, False), "use_gate": (False,)},
@@ -90,7 +82,7 @@ KERAS_2 = Translation(
         }
     ),
     weights=MappingProxyType(
-        {"DepthwiseConv1D": {"kernel": "depthwise_kernel"}, "DepthwiseConv2D": {"kernel": "depthwise_kernel"}}
+        {name: {later: older for older, later in layer.weights.items()} for name, layer in LAYERS.items() if layer.weights}
     ),
 )
 """Keras 2 in TensorFlow 2.12 to 2.15, and `tf_keras`. What it lacks altogether, the peer says itself."""

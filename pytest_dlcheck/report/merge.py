@@ -14,7 +14,7 @@ from pytest_dlcheck.report.markdown import table_lines
 from pytest_dlcheck.report.merging import check_of, merged
 from pytest_dlcheck.report.reading import product_of, read_report
 
-__all__ = ["headline_across", "merge", "merged_page", "merged_summary"]
+__all__ = ["headline_across", "merge", "merged_page", "merged_summary", "reports_in"]
 
 MOST_LISTED = 50
 LONGEST_LINE = 300
@@ -94,11 +94,25 @@ def merged_summary(report: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "## Products", "", *table_lines(header, held)]).rstrip() + "\n"
 
 
+def reports_in(path: str, *, but: Path) -> list[str]:
+    """The reports that a path stands for: itself, or, of a folder that holds none, those of its subfolders.
+
+    Args:
+        path: as it was given.
+        but: a folder to leave out: what is to be written is not what is to be read.
+    """
+    place = Path(path)
+    if not place.is_dir() or (place / "report.json").exists():
+        return [path]
+    inside = sorted(each.parent for each in place.glob("*/report.json") if each.parent.resolve() != but.resolve())
+    return [str(each) for each in inside] or [path]
+
+
 def merge(paths: Sequence[str], folder: str) -> int:
     """Reads the reports and writes `report.json`, `index.html` and `summary.md` of all of them; gives the exit status.
 
     Args:
-        paths: folders of reports, or their `report.json`.
+        paths: folders of reports, their `report.json`, or folders whose subfolders are such.
         folder: where to write; made if it is not there.
 
     Raises:
@@ -106,8 +120,8 @@ def merge(paths: Sequence[str], folder: str) -> int:
     """
     from rich.console import Console
 
-    report = merged([(path, read_report(path)) for path in paths])
     target = Path(folder)
+    report = merged([(each, read_report(each)) for path in paths for each in reports_in(path, but=target)])
     try:
         target.mkdir(parents=True, exist_ok=True)
         (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
