@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_dlcheck.cases.case import Build, Case, Name
+from pytest_dlcheck.subjects.keras_2 import LAYERS
 
 __all__ = ["KERAS_2", "KERAS_3", "NoCounterpart", "Translation", "translated", "translation_of"]
 
