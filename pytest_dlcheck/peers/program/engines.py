@@ -1,5 +1,6 @@
 """How each framework computes a layer's outputs and gradients, compiled where that pays."""
 
+import contextlib
 import importlib
 import inspect
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
@@ -100,6 +101,10 @@ class TensorFlowEngine(Engine):
     def __init__(self, generation: Generation) -> None:
         super().__init__(generation)
         self.tf = importlib.import_module("tensorflow")
+        # Layers this small are done before other threads have woken up.
+        with contextlib.suppress(RuntimeError):  # it runs already
+            self.tf.config.threading.set_intra_op_parallelism_threads(1)
+            self.tf.config.threading.set_inter_op_parallelism_threads(1)
 
     def put(self, array: Any, cast: Optional[str]) -> Any:
         if isinstance(array, np.ndarray) and array.dtype == object:
@@ -122,12 +127,13 @@ class TensorFlowEngine(Engine):
                 step = built.step = self.tf.function(step, autograph=False)
         elif built.runs == TRACED_FROM:
             step = built.step = self.tf.function(step, autograph=False)
-        given = [self.tf.cast(value, self._dtype(variable)) for value, variable in zip(values, built.variables)]
+        given = [self._in_dtype_of(variable, value) for value, variable in zip(values, built.variables)]
         outputs, masks, state, gradients = step(list(tensors[0]), list(tensors[1]), list(tensors[2]), given, cotangents or [])
         return self.told(built, outputs, masks, state, gradients)
 
-    def _dtype(self, variable: Any) -> Any:
-        return getattr(variable.dtype, "base_dtype", variable.dtype)
+    def _in_dtype_of(self, variable: Any, value: Any) -> Any:
+        dtype = getattr(variable.dtype, "name", variable.dtype)
+        return value if str(value.dtype) == dtype else self.tf.cast(value, dtype)
 
     def _step(self, built: "Built", differentiate: bool) -> Any:
         tf = self.tf
@@ -221,6 +227,8 @@ class TorchEngine(Engine):
     def __init__(self, generation: Generation) -> None:
         super().__init__(generation)
         self.torch = importlib.import_module("torch")
+        # As on TensorFlow; on a machine with other work, threads that wait for each other take far longer than the work.
+        self.torch.set_num_threads(1)
 
     def put(self, array: Any, cast: Optional[str]) -> Any:
         if isinstance(array, np.ndarray) and array.dtype == object:
