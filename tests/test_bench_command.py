@@ -54,7 +54,7 @@ class TestSides:
         assert candidate is not None
         assert (reference.python, candidate.python) == (Path(HERE), None)
         assert reference.variation == candidate.variation == Variation(jit=True)
-        assert (reference.label, candidate.label) == (HERE, "this environment")
+        assert (reference.label, candidate.label) == (Path(HERE).parent.parent.name, "this environment")
 
     def test_of_options_differ_in_what_is_given_for_one_alone(self) -> None:
         reference, candidate = sides(Asked([], "torch", options=["batch=8", "jit=true"], against_options=["jit=false"]))

@@ -108,6 +108,11 @@ def _other_environment(asked: Asked) -> tuple[Path | None, str | None, Mapping[s
     return Path(found.python), found.backend, dict(found.variables)
 
 
+def _named(python: Path) -> str:
+    """An interpreter as one calls it: a virtual environment by its folder."""
+    return python.parent.parent.name if python.parent.name == "bin" and python.parent.parent.name else str(python)
+
+
 def sides(asked: Asked) -> tuple[Side, Side | None]:
     """The side that is held against, and the one that is judged; None if the first is to be run twice.
 
@@ -120,7 +125,7 @@ def sides(asked: Asked) -> tuple[Side, Side | None]:
     backend = _backend(asked.backend, elsewhere=False)
     against = _backend(asked.against_backend or their_backend or backend, elsewhere=python is not None)
     told = {
-        "environment": ("this environment", asked.against or asked.python) if python else None,
+        "environment": ("this environment", asked.against or _named(python)) if python else None,
         "backend": (backend, against) if backend != against else None,
         "options": own.unlike(theirs) if own != theirs else None,
     }

@@ -146,9 +146,9 @@ class _Session:
             took, left = self._now() - begun, self._left()
             pairs = len(self._rounds[-1].runs[REFERENCE].ones)
             # The starts count in full, the turns as far as the first look.
-            needed = took - self._turns_s * max(0, pairs - LOOKS[0].pairs)
-            if len(self._rounds) < self._planned and left < needed:
-                self._planned = len(self._rounds)
+            needed = max(1e-9, took - self._turns_s * max(0, pairs - LOOKS[0].pairs))
+            if not self._plan.turns:
+                self._planned = min(ROUNDS, len(self._rounds) + int(left / needed))
         if problem is None and not self._plan.turns and self._planned < ROUNDS:
             problem = (
                 f"the budget of {self._plan.budget_s:g} s is enough for {self._planned} of {ROUNDS} sets of fresh processes, "

@@ -77,7 +77,7 @@ def rows(comparison: Comparison, verdicts: Verdicts) -> list[tuple[str, str, str
         change = f"{100 * math.expm1(phase.change):+.1f} %" if phase is not None and not phase.negligible else ""
         said = phase.outcome if phase is not None and (phase.gated or phase.outcome != OK) else ""
         if phase is not None and said and not phase.gated:
-            said += " (does not decide)"
+            said = f"({said})"
         row(words.get(name, name), lambda role, n=name: _phase(comparison, role, n), change, said)  # type: ignore[misc]
     return found
 
@@ -98,12 +98,12 @@ def _table(comparison: Comparison, verdicts: Verdicts) -> Table:
     table = Table(title=f"{comparison.workload}, batch {comparison.runs(REFERENCE)[0].start['batch']}", title_justify="left")
     table.add_column("", no_wrap=True)
     for label in comparison.labels.values():
-        table.add_column(label, justify="right", overflow="fold")
+        table.add_column(label, justify="right", overflow="fold", min_width=8)
     table.add_column("change (99 %)" if not comparison.same else "again", justify="right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     for name, one, other, change, said in rows(comparison, verdicts):
         figures = [one] if comparison.same else [one, other]
-        table.add_row(name, *figures, change, Text(said, COLOURS.get(said.split(" (")[0], "")))
+        table.add_row(name, *figures, change, Text(said, COLOURS.get(said, "")))
     return table
 
 
