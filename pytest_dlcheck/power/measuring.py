@@ -221,6 +221,8 @@ def power(folder: str, names: Sequence[str], given: Sequence[str], profile: str,
         for bug in bugs:
             progress.update(task, description=bug.id)
             outcomes.append(measure(bug, lambda each, side: interpreter_of(each, side, interpreters), profile))
+            # As they come: all of them take an hour.
+            progress.console.print(f"{bug.id}: {outcomes[-1].verdict} {_reason(outcomes[-1])}", markup=False, highlight=False)
             progress.advance(task)
     _show(outcomes)
     if output is not None:

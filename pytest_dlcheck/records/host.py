@@ -16,7 +16,7 @@ from typing import Any
 import pytest_dlcheck
 from pytest_dlcheck.errors import DlcheckError
 
-__all__ = ["CannotRecord", "Died", "Host", "started"]
+__all__ = ["CASE_S", "CannotRecord", "Died", "Host", "TooLong", "started"]
 
 START_S = 180
 """An import takes 10 s on a slow machine; as `probe` waits."""
@@ -26,6 +26,10 @@ CASE_S = 120
 
 class Died(Exception):
     """The process ended, or did not answer in time; the message says which."""
+
+
+class TooLong(Died):
+    """It did not answer in time."""
 
 
 class CannotRecord(Exception):
@@ -124,7 +128,7 @@ class Host:
         except (BrokenPipeError, OSError):
             line = None
         except queue.Empty:
-            raise Died(f"timeout: no answer within {limit_s:.0f} s") from None
+            raise TooLong(f"timeout: no answer within {limit_s:.0f} s") from None
         if line is None:
             status = process.wait()
             raise Died(f"crash: the process ended with status {status}")
