@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replay.add_argument("case", help="the JSON file")
     replay.add_argument("--backend", default=None, help="on which backend (default: the one that it was stored for)")
     replay.add_argument("--device", default=None, help="on which device (default: the one that it was stored for)")
+    replay.add_argument("--property", default=None, help="only this one; status 2 if it cannot be judged here")
     register = commands.add_parser(
         "register",
         help="which known issues show here, whatever versions they name",
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "replay":
             from pytest_dlcheck.replay import replay as run_again
 
-            return run_again(options.case, options.backend, options.device)
+            return run_again(options.case, options.backend, options.device, options.property)
         if options.command == "register":
             from pytest_dlcheck.register import examine as look_at
 
