@@ -30,13 +30,14 @@ def _add_replay(command: Parser) -> None:
     command.add_argument("case", help="the JSON file")
     command.add_argument("--backend", default=None, help="on which backend (default: the one that it was stored for)")
     command.add_argument("--device", default=None, help="on which device (default: the one that it was stored for)")
+    command.add_argument("--property", default=None, help="only this one; status 2 if it cannot be judged here")
     command.set_defaults(call=_replay)
 
 
 def _replay(options: Options) -> int:
     from pytest_dlcheck.replay import replay
 
-    return replay(options.case, options.backend, options.device)
+    return replay(options.case, options.backend, options.device, options.property)
 
 
 def _add_register(command: Parser) -> None:

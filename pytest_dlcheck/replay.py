@@ -63,7 +63,7 @@ def _replay_gradients(spec: LayerSpec, case: Case, backend: Backend, world: Worl
     return 0 if all(report.good for report in reports) else 1
 
 
-def _replay_architecture(architecture: Architecture, backend_name: str | None, device: str | None) -> int:
+def _replay_architecture(architecture: Architecture, backend_name: str | None, device: str | None, only: str | None) -> int:
     """Prints what each property makes of a model; gives the exit status."""
     from rich.console import Console
     from rich.markup import escape
@@ -75,7 +75,7 @@ def _replay_architecture(architecture: Architecture, backend_name: str | None, d
     console = Console()
     console.print(escape(describe(architecture)), highlight=False)
     with backend.activate(place):
-        verdicts = judge_architecture(architecture, backend)
+        verdicts = _chosen_of(judge_architecture(architecture, backend), only)
     table, well = _table(f"a model on {backend.name}, {place}", verdicts)
     console.print(table)
     return 0 if well else 1
@@ -112,16 +112,31 @@ def _chosen(name: str | None, device: str | None) -> tuple[Backend, DeviceName]:
     return backend, DeviceName.parse(device or "cpu")
 
 
-def replay(path: str, backend_name: str | None, device: str | None) -> int:
+def _chosen_of(verdicts: Mapping[str, Verdict], only: str | None) -> Mapping[str, Verdict]:
+    """All of them, or the one that was asked for.
+
+    Raises:
+        DlcheckError: it was not judged here.
+    """
+    if only is None:
+        return verdicts
+    if only not in verdicts:
+        said = "; ".join(f"{name}: {verdict.outcome}" for name, verdict in verdicts.items()) or "nothing was"
+        raise DlcheckError(f"{only} was not judged here ({said})")
+    return {only: verdicts[only]}
+
+
+def replay(path: str, backend_name: str | None, device: str | None, only: str | None = None) -> int:
     """Runs the case of a file, in every mode or in the one that it was stored for; gives the exit status.
 
     Args:
         path: a file of a report's folder `cases`, or one that holds a case alone.
         backend_name: on which backend; by default the stored one, else the first that is installed.
         device: on which device; by default the stored one, else the first CPU.
+        only: this property alone; by default every one.
 
     Raises:
-        DlcheckError: the file, the backend or the device cannot be had.
+        DlcheckError: the file, the backend or the device cannot be had, or the property was not judged.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -140,7 +155,7 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
     except ValueError as error:
         raise DlcheckError(f"{path}: {error}") from None
     if isinstance(case, Architecture):
-        return _replay_architecture(case, backend_name or stored.get("backend"), device or stored.get("device"))
+        return _replay_architecture(case, backend_name or stored.get("backend"), device or stored.get("device"), only)
     assert isinstance(case, Case)
     if case.name not in SPECS:
         raise DlcheckError(f"{path}: there is no spec of {case.subject}")
@@ -159,6 +174,6 @@ def replay(path: str, backend_name: str | None, device: str | None) -> int:
     with backend.activate(place):
         for group in GROUPS if stored.get("mode") not in GROUPS else (stored["mode"],):
             verdicts |= judge_case(spec, case, backend, world, of_group(group))
-    table, well = _table(f"{case.subject} on {name}, {place}", verdicts)
+    table, well = _table(f"{case.subject} on {name}, {place}", _chosen_of(verdicts, only))
     console.print(table)
     return 0 if well else 1

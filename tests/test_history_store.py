@@ -171,6 +171,17 @@ class TestKeeping:
             assert [run.id for run in history.runs()] == [2, 3, 1]
             assert {tuple(each.run for each in line.points) for line in history.lines()} == {(2, 3, 1)}
 
+    def test_a_check_s_verdicts_are_told_in_the_order_of_its_runs(self, path: Path) -> None:
+        add(
+            path,
+            *(histories.report(night, [histories.result(verdict=verdict)]) for night, verdict in ((1, "fail"), (0, "pass"))),
+        )
+        with open_history(path) as history:
+            assert history.timeline(1) == [(2, "pass"), (1, "fail")]
+            assert history.timeline(2) == []
+            assert history.last_messages("2026-01-01")[1][0] == "said"
+            assert history.last_messages("2027-01-01") == {}
+
     def test_a_label_keeps_environments_apart(self, path: Path) -> None:
         report = histories.report(0, [histories.result()], [histories.measurement()])
         add(path, report, channel="a")

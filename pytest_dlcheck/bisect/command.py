@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decided.add_argument(
         "--gate", metavar="COMMAND", help="a paired comparison with the first one that prints a verdict as JSON"
     )
+    parser.add_argument("--property", default=None, help="of the case (default: the one that it was stored for)")
     parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="for each; longer cannot be tested")
     parser.add_argument(
         "--cache", type=Path, default=Path(CACHE), metavar="FILE", help=f"answers are kept in it (default: {CACHE})"
@@ -104,7 +105,7 @@ def _decider(options: argparse.Namespace, found: Sequence[Candidate]) -> Decider
     if options.case is not None:
         if not options.case.is_file():
             raise DlcheckError(f"there is no case {options.case}: a report's folder `cases` has some")
-        return replaying(options.case, options.timeout)
+        return replaying(options.case, options.timeout, options.property)
     if options.gate:
         return Decider(options.gate, options.timeout, gate=True, reference=of.made(found[0], Path.cwd()).python)
     return Decider(options.shell, options.timeout)
@@ -170,15 +171,20 @@ def _tell(names: Sequence[str], found: Found) -> int:
     table = Table("", "", "what was seen", title="asked, in order", title_justify="left")
     colours = {"good": "green", "bad": "bold red", "skip": "yellow"}
     for place, answer in sorted(found.answers.items()):
-        last = answer.evidence.strip().splitlines()
-        shown = " | ".join(last[-2:])
+        # The edges of a table say nothing.
+        seen = [line.strip("│┃ ") for line in answer.evidence.splitlines() if line.strip("└┴┘─┌┬┐├┼┤ ")]
+        shown = " | ".join(seen[-2:])
         table.add_row(escape(names[place]), f"[{colours[answer.verdict]}]{answer.verdict}", escape(shown))
     console.print(table)
     if found.before is None or found.after is None:
         verdicts = {answer.verdict for answer in found.answers.values()} - {"skip"}
         if len(verdicts) != 1 or len([each for each in found.answers.values() if each.verdict != "skip"]) < 2:
             raise DlcheckError("fewer than two of them could be tested; the table says why")
-        raise DlcheckError(f"the first and the last that could be tested are both {verdicts.pop()}: nothing to search for")
+        untold = ", ".join(names[place] for place, answer in sorted(found.answers.items()) if answer.verdict == "skip")
+        rest = f" ({untold} could not be)" if untold else ""
+        raise DlcheckError(
+            f"the first and the last that could be tested{rest} are both {verdicts.pop()}: nothing to search for"
+        )
     after, before = names[found.after], names[found.before]
     verdict, base = found.answers[found.after].verdict, found.answers[found.before].verdict
     skipped = names[found.before + 1 : found.after]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_dlcheck.bisect.candidates import Candidate
 from pytest_dlcheck.bisect.search import Answer, Verdict
+from pytest_dlcheck.errors import DlcheckError
 
 __all__ = ["Decider", "replaying"]
 
@@ -92,16 +93,26 @@ class Decider:
         return "skip" if status == CANNOT_TEST or status in self.skips or status in (126, 127) else "bad"
 
 
-def replaying(case: Path, timeout_s: float) -> Decider:
-    """By a stored case: good if every property holds, bad if one does not, skipped where the case cannot be run.
+def replaying(case: Path, timeout_s: float, only: str | None = None) -> Decider:
+    """By a stored case: good if its property holds, bad if it does not, skipped where that cannot be judged.
 
     Args:
         case: a file of a report's folder `cases`.
         timeout_s: longer than this is `skip`.
+        only: which property; by default the one that the case was stored for, else all that are judged.
+
+    Raises:
+        DlcheckError: the file cannot be read.
     """
+    try:
+        stored = json.loads(case.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DlcheckError(f"{case} cannot be read: {error}") from None
+    only = only or (stored.get("property") if isinstance(stored, dict) else None)
     ours = Path(__file__).resolve().parents[2]
     start = "import sys; from pytest_dlcheck.cli import main; sys.exit(main(sys.argv[1:]))"
     # A traceback ends with status 1 as well, and would be taken for a property that does not hold.
     guarded = f"import traceback\ntry:\n    {start}\nexcept Exception:\n    traceback.print_exc(); sys.exit({CANNOT_TEST})"
     command = f"{{python}} -c {shlex.quote('import sys; exec(sys.argv.pop(1))')} {shlex.quote(guarded)} replay"
-    return Decider(f"{command} {shlex.quote(str(case.resolve()))}", timeout_s, skips=(2,), paths=(ours,))
+    chosen = f" --property {shlex.quote(only)}" if only else ""
+    return Decider(f"{command} {shlex.quote(str(case.resolve()))}{chosen}", timeout_s, skips=(2,), paths=(ours,))

@@ -29,6 +29,7 @@ def dashboard(options: argparse.Namespace) -> int:
     from pytest_dlcheck.dashboard.site import Site, write
     from pytest_dlcheck.errors import DlcheckError
     from pytest_dlcheck.history.alerts import alerts, mutes, update
+    from pytest_dlcheck.history.examine import verdicts_since
     from pytest_dlcheck.history.store import open_history
     from pytest_dlcheck.known_issues import load
 
@@ -43,7 +44,7 @@ def dashboard(options: argparse.Namespace) -> int:
             site = Site(
                 whole,
                 alerts(history),
-                messages=history.last_messages(),
+                messages=history.last_messages(verdicts_since(whole.runs)),
                 annotations=history.annotations(),
                 mutes=mutes(history),
                 register=load(),

@@ -174,7 +174,7 @@ def _jobs(site: Site) -> list[tuple[str, str, dict[str, Any]]]:
     rows = [(report, _from_usual(report), f"line:{report.line.id}" in known) for report in whole.lines]
     rows.sort(key=lambda row: (not row[2], -abs(row[1] or 0.0)))
     loud = [each for each in site.alerts if each.loud]
-    last = whole.runs[-1].id if whole.runs else None
+    last = whole.runs[-1].started[:10]
     jobs: list[tuple[str, str, dict[str, Any]]] = [
         (
             "index",

@@ -22,7 +22,7 @@ SUSPECT, UNCONFIRMED, CONFIRMED, REFUTED, OVER = "suspect", "unconfirmed", "conf
 OPEN = (CONFIRMED, UNCONFIRMED)
 """States that are told; a suspect is only measured again, what was refuted or is over is kept and not told."""
 
-# A change is the same one as long as where it began moves by no more nights; older ones than these are not told any more.
+# A change is the same one as long as where it began moves by no more days; older ones than these are not told any more.
 SAME = 5
 FRESH = 30
 SUSPICION = "suspicion"
@@ -105,9 +105,10 @@ def _cause(whole: Whole, before: int, after: int, names: tuple[Mapping[str, str]
 def _of_line(report: LineReport, whole: Whole) -> list[_Found]:
     points = report.line.points
     what, title = f"line:{report.line.id}", report.line.key.title()
+    days = whole.days()
     found = []
     for change in report.changes:
-        if change.index < len(points) - FRESH and change.kind != "trend":
+        if days[points[change.index].run] < max(days.values()) - FRESH and change.kind != "trend":
             continue
         first, last = points[change.index], points[max(0, change.index - 1)]
         cause = _cause(
@@ -147,9 +148,11 @@ def _told(report: LineReport, change: Change) -> dict[str, Any]:
 
 def _of_check(report: CheckReport, whole: Whole) -> list[_Found]:
     """The last turn of a check, as long as it is fresh."""
-    if not report.turns or report.turns[-1].after.run < len(whole.runs) - FRESH:
+    if not report.turns:
         return []
     turn = report.turns[-1]
+    if dt.date.fromisoformat(whole.runs[turn.after.run].started[:10]) < whole.newest - dt.timedelta(days=FRESH):
+        return []
     since = [each for each in report.seen if each.run >= turn.after.run]
     if turn.kind == "error size" and since[-1] is not turn.after:
         return []
@@ -173,7 +176,7 @@ def _versions(whole: Whole, turn: Turn, product: str) -> tuple[Mapping[str, str]
 
 
 def _keep(history: History, whole: Whole, found: Sequence[_Found]) -> None:
-    places = {run.id: place for place, run in enumerate(whole.runs)}
+    days = whole.days()
     known = [each for each in alerts(history) if each.state != OVER]
     matched: set[int] = set()
     for each in found:
@@ -184,7 +187,7 @@ def _keep(history: History, whole: Whole, found: Sequence[_Found]) -> None:
                 if other.id not in matched
                 and other.what == each.what
                 and (other.kind == each.kind or {other.kind, each.kind} <= {SUSPICION, *WORSE})
-                and abs(places.get(other.began, 0) - places[each.began]) <= SAME
+                and abs(days.get(other.began, 0) - days[each.began]) <= SAME
             ),
             None,
         )
@@ -202,17 +205,17 @@ def _keep(history: History, whole: Whole, found: Sequence[_Found]) -> None:
                 (each.kind, each.state, each.cause, each.began, json.dumps(each.evidence), same.id),
             )
     for other in known:
-        if other.id not in matched and other.state in (SUSPECT, UNCONFIRMED, CONFIRMED) and _is_over(other, found, places):
+        if other.id not in matched and other.state in (SUSPECT, UNCONFIRMED, CONFIRMED) and _is_over(other, found, days):
             history.connection.execute("UPDATE alerts SET state = ? WHERE id = ?", (OVER, other.id))
 
 
-def _is_over(alert: Alert, found: Sequence[_Found], places: Mapping[int, int]) -> bool:
+def _is_over(alert: Alert, found: Sequence[_Found], days: Mapping[int, int]) -> bool:
     """Whether what was told is no longer so; what a paired rerun confirmed stays until the line changes back, or it is old."""
     if alert.state != CONFIRMED or not alert.what.startswith("line:"):
         return True
-    since = places.get(alert.began, 0)
-    back = any(each.what == alert.what and each.kind in BETTER and places[each.began] > since for each in found)
-    return back or since < len(places) - FRESH
+    since = days.get(alert.began, 0)
+    back = any(each.what == alert.what and each.kind in BETTER and days[each.began] > since for each in found)
+    return back or since < max(days.values()) - FRESH
 
 
 def alerts(history: History) -> list[Alert]:
@@ -230,8 +233,9 @@ def alerts(history: History) -> list[Alert]:
 
 def groups(whole: Whole, told: Sequence[Alert]) -> list[tuple[int, str, list[Alert]]]:
     """Alerts by what they may be due to: the place of the run, the cause, the alerts."""
-    places = {run.id: place for place, run in enumerate(whole.runs)}
-    return grouped([(places[each.began], each.cause, each) for each in told])
+    days = whole.days()
+    found = grouped([(days[each.began], each.cause, each) for each in told])
+    return [(whole.place(kept[0].began), cause, kept) for _, cause, kept in found]
 
 
 def settle(history: History, alert: Alert, state: str, evidence: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ RUNNER = ("broken", "crash", "timeout")
 SILENT = ("skip",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What one run saw of a check: `run` is its place among all runs."""
 

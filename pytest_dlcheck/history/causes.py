@@ -9,7 +9,7 @@ __all__ = ["described", "grouped", "moved"]
 
 T = TypeVar("T")
 
-# Two changes began at the same run if their first nights are this near: each is known to within a night or two.
+# Two changes began at the same time if their first days are this near: each is known to within a night or two.
 NEAR = 1
 
 
@@ -37,7 +37,7 @@ def grouped(changes: Sequence[tuple[int, str, T]]) -> list[tuple[int, str, list[
     """Changes with one cause at one time, together; the newest first.
 
     Args:
-        changes: of each the place of the run at which it began, its cause and whatever it is.
+        changes: of each the day on which it began, its cause and whatever it is.
     """
     groups: list[tuple[int, str, list[T]]] = []
     for place, cause, what in sorted(changes, key=lambda each: -each[0]):

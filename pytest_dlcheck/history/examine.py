@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,13 @@ from pytest_dlcheck.history.behaviour import Seen, Turn, turns
 from pytest_dlcheck.history.detect import Change, Suspicion, changes, noise_floor, suspicion
 from pytest_dlcheck.history.reading import Check
 from pytest_dlcheck.history.store import History, Line, RunRow
+from pytest_dlcheck.properties.verdict import VERDICTS
 
-__all__ = ["CheckReport", "LineReport", "Product", "Whole", "examine", "judged"]
+__all__ = ["CheckReport", "LineReport", "Product", "Whole", "examine", "judged", "verdicts_since"]
 
+
+VERDICT_DAYS = 60
+"""What was failing before is not told any more, and a night may hold tens of thousands of verdicts."""
 
 # What is the framework's, whatever the workload: a ratio to another workload's would be 1 and hide every change.
 OF_THE_PROCESS = ("import", "build", "process")
@@ -64,7 +69,7 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class Whole:
-    """Everything, oldest run first."""
+    """Everything, oldest run first; verdicts of the last `VERDICT_DAYS` only."""
 
     runs: Sequence[RunRow]
     products: Mapping[int, Sequence[Product]]
@@ -75,6 +80,15 @@ class Whole:
     def place(self, run: int) -> int:
         """Where a run stands among all."""
         return next(place for place, each in enumerate(self.runs) if each.id == run)
+
+    @property
+    def newest(self) -> dt.date:
+        """The day of the last run."""
+        return dt.date.fromisoformat(self.runs[-1].started[:10])
+
+    def days(self) -> dict[int, int]:
+        """On which day each run began, by its number: a night may have several."""
+        return {each.id: dt.date.fromisoformat(each.started[:10]).toordinal() for each in self.runs}
 
 
 def judged(line: Line, reference: str | None, cleared: int = 0) -> LineReport:
@@ -110,9 +124,15 @@ def examine(history: History, cleared: Mapping[int, int] | None = None) -> Whole
         runs,
         _products(history),
         [judged(line, reference, (cleared or {}).get(line.id, 0)) for line in history.lines() if line.points],
-        _checks(history, {run.id: place for place, run in enumerate(runs)}),
+        _checks(history, {run.id: place for place, run in enumerate(runs)}, verdicts_since(runs)),
         reference,
     )
+
+
+def verdicts_since(runs: Sequence[RunRow]) -> str:
+    """From which day on verdicts are looked at."""
+    newest = dt.date.fromisoformat(runs[-1].started[:10]) if runs else dt.date.min + dt.timedelta(days=VERDICT_DAYS)
+    return (newest - dt.timedelta(days=VERDICT_DAYS)).isoformat()
 
 
 def _products(history: History) -> dict[int, list[Product]]:
@@ -123,16 +143,20 @@ def _products(history: History) -> dict[int, list[Product]]:
     return found
 
 
-def _checks(history: History, places: Mapping[int, int]) -> list[CheckReport]:
+def _checks(history: History, places: Mapping[int, int], since: str) -> list[CheckReport]:
     connection = history.connection
-    words = dict(connection.execute("SELECT id, text FROM words WHERE id IN (SELECT DISTINCT verdict FROM results)"))
+    found = ((text, connection.execute("SELECT id FROM words WHERE text = ?", (text,)).fetchone()) for text in VERDICTS)
+    words = {row[0]: text for text, row in found if row is not None}
     seen: dict[int, list[Seen]] = {}
-    for check, run, verdict, error in connection.execute("SELECT check_id, run, verdict, error FROM results"):
+    rows = connection.execute(
+        "SELECT check_id, run, verdict, error FROM runs CROSS JOIN results ON run = runs.id WHERE started >= ?", (since,)
+    )
+    for check, run, verdict, error in rows:
         seen.setdefault(check, []).append(Seen(places[run], words[verdict], error))
     names = "subject, property, product, device, api, dtype, mode"
-    rows = connection.execute(f"SELECT id, {names} FROM checks ORDER BY {names}")  # noqa: S608 - ours
+    checks = connection.execute(f"SELECT id, {names} FROM checks ORDER BY {names}")  # noqa: S608 - ours
     made = []
-    for number, *columns in rows:
+    for number, *columns in checks:
         told = sorted(seen.get(number, []), key=lambda each: each.run)
         if told:
             made.append(CheckReport(number, Check(*columns), told, turns(told)))

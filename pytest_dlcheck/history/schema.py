@@ -40,7 +40,6 @@ STEPS = (
         verdict INTEGER NOT NULL REFERENCES words, error REAL, message INTEGER REFERENCES words,
         known_issue INTEGER REFERENCES words, test INTEGER REFERENCES words, examples INTEGER NOT NULL,
         PRIMARY KEY (run, check_id)) WITHOUT ROWID;
-    CREATE INDEX results_by_check ON results (check_id, run);
     CREATE TABLE lines (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, key TEXT NOT NULL);
     CREATE TABLE series (
         id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, line INTEGER NOT NULL REFERENCES lines, versions TEXT NOT NULL);

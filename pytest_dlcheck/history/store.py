@@ -270,19 +270,38 @@ class History:
                 found[aa].append(Measured(run, started, commit, series[number][1], value, ratio, samples))
             yield Line(line_id, key, *found)
 
-    def last_messages(self) -> dict[int, tuple[str | None, str | None, str | None]]:
-        """Of each check's last run what was seen, the known issue and the test."""
-        newest = (
-            "SELECT check_id, max(started || printf('%012d', run)) AS at"
-            " FROM results JOIN runs ON runs.id = run GROUP BY check_id"
-        )
+    def last_messages(self, since: str) -> dict[int, tuple[str | None, str | None, str | None]]:
+        """Of each check's last run what was seen, the known issue and the test.
+
+        Args:
+            since: of runs that began then or later; ISO 8601.
+        """
+        # Numbers of texts first: only those of the last run of each check are read.
         rows = self.connection.execute(
-            f"SELECT r.check_id, m.text, k.text, t.text FROM ({newest}) AS n"  # noqa: S608 - ours
-            " JOIN results AS r ON r.check_id = n.check_id AND r.run = CAST(substr(n.at, -12) AS INTEGER)"
-            " LEFT JOIN words AS m ON m.id = r.message LEFT JOIN words AS k ON k.id = r.known_issue"
-            " LEFT JOIN words AS t ON t.id = r.test"
+            "SELECT check_id, message, known_issue, test FROM runs CROSS JOIN results ON run = runs.id WHERE started >= ?"
+            " ORDER BY started, runs.id",
+            (since,),
         )
-        return {check: (message, issue, test) for check, message, issue, test in rows}
+        last = {check: texts for check, *texts in rows}
+
+        def text(number: int | None) -> str | None:
+            if number is None:
+                return None
+            return str(self.connection.execute("SELECT text FROM words WHERE id = ?", (number,)).fetchone()[0])
+
+        return {check: (text(message), text(issue), text(test)) for check, (message, issue, test) in last.items()}
+
+    def timeline(self, check: int) -> list[tuple[int, str]]:
+        """The verdicts of a check, oldest first, by run.
+
+        One look-up for each run: an index by check would be written to in as many places as a run has results.
+        """
+        rows = self.connection.execute(
+            "SELECT runs.id, text FROM runs CROSS JOIN results ON run = runs.id AND check_id = ?"
+            " JOIN words ON words.id = verdict ORDER BY started, runs.id",
+            (check,),
+        )
+        return [(run, verdict) for run, verdict in rows]
 
     def annotations(self) -> list[tuple[str, str]]:
         """Notes on the time axis: day and text."""
