@@ -38,7 +38,10 @@ def test_the_same_record_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_record(tmp_path / name, a_record())
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert read_record(tmp_path / "a") == a_record()
+    back = read_record(tmp_path / "a")
+    assert back == a_record()
+    # The order of arguments is one that users rely on.
+    assert list(back.subjects["keras.layers.Dense"]["parameters"]) == ["units", "activation", "use_bias", "kwargs"]
 
 
 @pytest.mark.parametrize(
