@@ -1,4 +1,4 @@
-"""Names and messages without what differs from process to process."""
+"""What every part of a recorder agrees on: its seed, and names and messages without what differs from process to process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import re
 
 from pytest_dlcheck.observe.layer_observation import telling_line
 
-__all__ = ["raised", "unnumbered"]
+__all__ = ["LACKS", "MOVES", "SEED", "raised", "unnumbered"]
+
+MOVES = 2
+"""How many moved starts tell how far rounding may carry a result; `records.judging` says what is made of them."""
+
+SEED = 20_11_22
+
+LACKS = re.compile(r"unexpected keyword|[Uu]nrecognized keyword|[Kk]eyword argument not understood|module \S+ has no attribute")
+"""What says that an argument, a class or a function does not exist in this version."""
 
 _NUMBERED = re.compile(r"(?<=[A-Za-z0-9])_\d+(?=\b|/|:)")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")

@@ -1,4 +1,4 @@
-"""What a record holds of one case, in the process of the product: runs the layer or function, and packs what came of it.
+"""What a record holds of one case of a layer, in the process of the product: runs it, and packs what came of it.
 
 Imports NumPy and the light part of this package only, since the product's environment need not have our dependencies.
 """
@@ -6,14 +6,11 @@ Imports NumPy and the light part of this package only, since the product's envir
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import json
 import random
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,25 +23,15 @@ from pytest_dlcheck.observe.layer_runner import LayerRunner, remembered, takes_t
 from pytest_dlcheck.observe.nests import leaves_of, structure_of
 from pytest_dlcheck.records.arrays import pack
 from pytest_dlcheck.records.keras2 import Keras2Runner
-from pytest_dlcheck.records.names import raised, unnumbered
+from pytest_dlcheck.records.names import LACKS, MOVES, SEED, raised, unnumbered
+from pytest_dlcheck.records.observing_gradients import layer_gradients
 from pytest_dlcheck.subjects.spec import LayerSpec
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
-__all__ = ["LACKS", "MOVES", "observe_layer", "observe_operation", "parameters_of"]
+__all__ = ["observe_layer", "parameters_of"]
 
 Array = NDArray[Any]
 Seen = dict[str, Any]
-
-MOVES = 2
-"""How many moved starts tell how far rounding may carry a result; `records.judging` says what is made of them."""
-
-SEED = 20_11_22
-
-UNDEFINED = frozenset({"ops.empty", "ops.empty_like"})
-"""Functions that hand out memory as it is, as documented."""
-
-LACKS = re.compile(r"unexpected keyword|[Uu]nrecognized keyword|[Kk]eyword argument not understood|module \S+ has no attribute")
-"""What says that an argument, a class or a function does not exist in this version."""
 
 
 def parameters_of(kind: Any) -> dict[str, str | None]:
@@ -85,7 +72,7 @@ def observe_layer(case: Case, backend: Backend, *, gradients: bool) -> Seen:
         warnings.simplefilter("ignore")
         seen = runner.look()
     if gradients and not keras2 and seen["status"] == "ran" and case.policy == "float32" and backend.trains:
-        seen["arrays"] |= _gradients(case, backend, seen["errors"])
+        seen["arrays"] |= layer_gradients(case, backend, seen["errors"])
     return seen
 
 
@@ -253,149 +240,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def _distinct(names: Sequence[str]) -> list[str]:
     """Those that come twice with a number behind them."""
     return [name if names.count(name) == 1 else f"{name} #{names[:place].count(name)}" for place, name in enumerate(names)]
-
-
-# Gradients.
-
-
-def _gradients(case: Case, backend: Backend, errors: dict[str, Any]) -> dict[str, Any]:
-    """The gradients of a fixed combination of the outputs, computed in float64 and kept in float32."""
-    from pytest_dlcheck.backends.wide_floats import wide_floats
-    from pytest_dlcheck.cases.wide import in_float64
-    from pytest_dlcheck.gradients.autodiff import autodiff_of
-    from pytest_dlcheck.gradients.functions import of_layer
-
-    wide = case.replace(policy="float64", arguments=in_float64(case.arguments))
-    autodiff = autodiff_of(backend)
-    with wide_floats(backend), autodiff.one_thread():
-        runner = LayerRunner(LayerSpec(case.name, lambda drawing: None), wide, backend)
-        with runner.settings():
-            try:
-                layer = runner.layer
-                runner.give_weights(layer, runner.weight_values_given)
-                target = of_layer(
-                    layer,
-                    map_tensors(runner.array, wide.inputs),
-                    autodiff,
-                    call=map_tensors(runner.put, dict(wide.call)),
-                    replace=runner.attached,
-                )
-                return _reversed(target, autodiff)
-            except Exception as error:  # noqa: BLE001 - whether there is a gradient is an observation too
-                errors["gradient"] = raised(error, "the gradient")
-                return {}
-
-
-def _reversed(target: Any, autodiff: Any) -> dict[str, Any]:
-    from pytest_dlcheck.gradients.autodiff.base import FrameworkProgram
-
-    if not target.point:
-        return {}
-    program = FrameworkProgram(autodiff, target.function, target.names, "eager")
-    rng = np.random.default_rng(SEED)
-    cotangents = [rng.standard_normal(each.shape) for each in program.value(target.point)]
-    if not cotangents:
-        return {}
-    found = program.reverse(target.point, cotangents)
-    arrays = {}
-    for name, gradient in zip(target.names, found, strict=True):
-        short = unnumbered(name)
-        with np.errstate(over="ignore"):
-            arrays[f"gradient {short}"] = pack(
-                "none" if gradient is None else "float64",
-                np.zeros(0, np.float32) if gradient is None else gradient.astype(np.float32),
-            )
-    return arrays
-
-
-# Functions.
-
-
-def observe_operation(name: str, variant_number: int, seed: int, backend: Backend, *, gradients: bool) -> Seen:
-    """One way of calling a function: what a record holds of it.
-
-    Args:
-        name: below `keras`: `ops.arccosh`.
-        variant_number: which of the variants of `subjects.operations`.
-        seed: of its arguments.
-        backend: loaded.
-        gradients: whether they are looked at.
-    """
-    operations = importlib.import_module("pytest_dlcheck.subjects.operations")
-    operation = operations.OPERATIONS[name]
-    variant = operation.variants[variant_number]
-    function = operations.find(backend.keras, name)
-    if function is None:
-        return {"status": "unsupported", "why": f"this Keras has no {name}"}
-    drawn = variant.arguments(np.random.default_rng(seed))
-    arguments = [_narrow(each) for each in drawn]
-    seen: Seen = {"status": "ran", "facts": {}, "arrays": {}, "errors": {}}
-
-    def run(move: Callable[[Array], Array]) -> Any:
-        backend.seed(SEED)
-        outputs = variant.call(function, *(backend.put_all(_mapped(move, each)) for each in arguments), **variant.options)
-        return structure_of(outputs), [_value(backend, leaf) for leaf in leaves_of(outputs)]
-
-    with backend.alone(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            structure, plain = run(lambda array: array)
-        except Exception as error:  # noqa: BLE001 - an error is an observation too
-            said = raised(error, "the call")
-            lacking = LACKS.search(said["message"])
-            return {"status": "unsupported", "why": said["message"]} if lacking else {"status": "error", "error": said}
-        moved = []
-        with contextlib.suppress(Exception):
-            for number in range(MOVES):
-                rng = np.random.default_rng([SEED, number])
-                moved.append(run(partial(moved_start, unit_roundoff=UNIT_ROUNDOFF["float32"], rng=rng))[1])
-        seen["facts"]["inference structure"] = structure
-        for place, (dtype, value) in enumerate(plain):
-            others = [each[place][1] for each in moved if len(each) == len(plain)]
-            # Zeros where any value would do: the shape and the dtype still tell.
-            value, others = (np.zeros_like(value), []) if name in UNDEFINED else (value, others)  # noqa: PLW2901
-            seen["arrays"][f"inference output {place}"] = pack(dtype, value, others)
-        if gradients and not operation.not_differentiable and backend.trains:
-            seen["arrays"] |= _operation_gradients(variant, function, drawn, backend, seen["errors"])
-    return seen
-
-
-def _operation_gradients(
-    variant: Any, function: Any, arguments: Sequence[Any], backend: Backend, errors: dict[str, Any]
-) -> dict[str, Any]:
-    from pytest_dlcheck.backends.wide_floats import wide_floats
-    from pytest_dlcheck.gradients.autodiff import autodiff_of
-    from pytest_dlcheck.gradients.functions import of_call
-
-    autodiff = autodiff_of(backend)
-    constant = {place: arguments[place] for place in variant.fixed}
-    moving = [place for place in range(len(arguments)) if place not in constant]
-
-    def run(*tensors_: Any) -> Any:
-        given = dict(zip(moving, tensors_, strict=True)) | {place: backend.put_all(each) for place, each in constant.items()}
-        outputs = variant.call(function, *(given[place] for place in range(len(arguments))), **variant.options)
-        return [each for each in leaves_of(outputs) if not isinstance(each, (np.ndarray, np.generic))]
-
-    with wide_floats(backend), autodiff.one_thread():
-        try:
-            names = [f"argument {place}" for place in moving]
-            return _reversed(of_call(run, [arguments[place] for place in moving], autodiff, names), autodiff)
-        except Exception as error:  # noqa: BLE001 - whether there is a gradient is an observation too
-            errors["gradient"] = raised(error, "the gradient")
-            return {}
-
-
-def _narrow(value: Any) -> Any:
-    """Float64 as float32, which is what a user computes in."""
-    return _mapped(lambda array: array.astype(np.float32) if array.dtype == np.float64 else array, value)
-
-
-def _mapped(function: Callable[[Array], Array], value: Any) -> Any:
-    return [_mapped(function, each) for each in value] if isinstance(value, list) else function(np.asarray(value))
-
-
-def _value(backend: Backend, tensor: Any) -> tuple[str, Array]:
-    from pytest_dlcheck.observe.framework_values import value_of
-
-    found = value_of(backend, tensor)
-    return found.dtype, np.asarray(found.array)

@@ -48,7 +48,8 @@ def write_record(path: Path, record: Record) -> int:
         DlcheckError: it cannot be written.
     """
     stored = {"schema": SCHEMA, "product": record.product, "run": record.run, "subjects": record.subjects}
-    text = json.dumps(stored, sort_keys=True, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    # In the order in which things came: that of parameters has a meaning.
+    text = json.dumps(stored, separators=(",", ":")).encode("utf-8", "backslashreplace")
     packed = lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

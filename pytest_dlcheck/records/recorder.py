@@ -61,7 +61,8 @@ class Recorder:
 
     def _case(self, request: Mapping[str, Any]) -> dict[str, Any]:
         from pytest_dlcheck.cases.case import revive
-        from pytest_dlcheck.records.observing import observe_layer, observe_operation
+        from pytest_dlcheck.records.observing import observe_layer
+        from pytest_dlcheck.records.observing_functions import observe_operation
 
         gradients = bool(request["gradients"])
         self._backend.make_room()
