@@ -3,7 +3,7 @@
     python docs/demo_history.py demo.db && dlcheck dashboard demo.db -o demo && xdg-open demo/index.html
 
 Nothing in it was measured. Planted: Keras 3.15 breaks one layer on one backend (night 90); PyTorch 2.13 makes convolutions 8 %
-slower (night 130); a commit makes the MLPs 12 % faster on JAX (160); TensorFlow 2.21 is imprecise in two layers (185); one
+slower (night 180); a commit makes the MLPs 12 % faster on JAX (174); TensorFlow 2.21 is imprecise in two layers (185); one
 model drifts; some nights are wild; the last night has a new failure, a crash, an
 error that grew and a slow night.
 """
@@ -59,7 +59,7 @@ def versions(backend: str, night: int) -> dict[str, str]:
     own = {
         "tensorflow": {"tensorflow": "2.20.0" if night < 185 else "2.21.0"},
         "jax": {"jax": "0.10.1" if night < 60 else "0.10.2"},
-        "torch": {"torch": "2.12.1" if night < 130 else "2.13.0"},
+        "torch": {"torch": "2.12.1" if night < 180 else "2.13.0"},
     }[backend]
     return {**own, "keras": "3.14.1" if night < 90 else "3.15.0" if night < 100 else "3.15.1", "numpy": "2.4.6"}
 
@@ -123,9 +123,9 @@ def level(model: str, backend: str, side: str, night: int, last: int) -> float:
     """Seconds of a step, before noise."""
     found = 0.0004 * (1 + 3 * MODELS.index(model)) * {"tensorflow": 1.0, "jax": 0.7, "torch": 1.3}[backend]
     found *= 1.6 if side == "fit" else 1.0
-    if backend == "torch" and "cnn" in model and night >= 130:
+    if backend == "torch" and "cnn" in model and night >= 180:
         found *= 1.08
-    if backend == "jax" and "mlp" in model and night >= 160:
+    if backend == "jax" and "mlp" in model and night >= 174:
         found *= 0.88
     if (backend, model, side) == ("tensorflow", "lstm", "fit"):
         found *= 1 + 0.09 * max(0, night - 100) / 100
