@@ -174,6 +174,9 @@ class JaxEngine(Engine):
         found = self.jax.numpy.asarray(array)
         return found.astype(cast) if cast and array.dtype.kind == "f" else found
 
+    def get(self, tensor: Any) -> Tuple[str, Any]:
+        return super().get(tensor.todense() if hasattr(tensor, "todense") else tensor)
+
     def run(self, built: "Built", tensors: Tensors, values: List[Any], cotangents: Optional[List[Any]]) -> Dict[str, Any]:
         if any(isinstance(each, np.ndarray) for part in tensors for each in part if each is not None):
             return self.forward(built, tensors, values)  # texts
