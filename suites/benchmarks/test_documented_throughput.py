@@ -20,4 +20,5 @@ def test_training_step(throughput: Callable[..., Measurement], name: str, side: 
     found = throughput(name, side=side)
     # How long is not a matter of pass and fail here; that something was measured is.
     assert len(found.sides[side].samples_s) >= 2
-    assert min(found.sides[side].samples_s) > 0
+    # A sample is a difference of two times, and on a machine that halts one of them may come out negative.
+    assert found.sides[side].median_s > 0
