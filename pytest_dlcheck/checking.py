@@ -16,12 +16,13 @@ from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.effort import ENOUGH, TURNS, Effort
 from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.known_issues import KnownIssue, holds
+from pytest_dlcheck.known_issues.fatal import how_it_ends
 from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases, to_be_replayed
 from pytest_dlcheck.observe.layer import LayerObserver
 from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.properties.layers.catalogue import GROUPS, PROPERTIES, Property, of_group, parts_of
 from pytest_dlcheck.properties.layers.judging import Judging
-from pytest_dlcheck.properties.verdict import HARMLESS, PASS, Verdict
+from pytest_dlcheck.properties.verdict import HARMLESS, PASS, Verdict, failed
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
 from pytest_dlcheck.subjects.spec import LayerSpec, World
@@ -283,7 +284,7 @@ class LayerCheck:
         return [self._replayed(stored.property, issue, case) for issue, stored, case in kept if stored.mode == self.group]
 
     def _replayed(self, name: str, issue: KnownIssue, case: Case) -> Finding:
-        verdict = self._judge(case, costly=True).get(name)
+        verdict = self._ended(case) if issue.ends_process else self._judge(case, costly=True).get(name)
         if verdict is not None and verdict.outcome == "broken":
             return Finding(name, case.policy, self.group, "broken", verdict.message, case=case)
         if verdict is not None and verdict.outcome not in HARMLESS:
@@ -291,6 +292,10 @@ class LayerCheck:
         message = f"the register says that it fails: {issue.told()}\n{describe(case)}"
         said = f"\n{verdict.message}" if verdict is not None else "\nthe property does not apply to the stored case"
         return Finding(name, case.policy, self.group, "fixed", message + said, case=case, known_issue=issue.link)
+
+    def _ended(self, case: Case) -> Verdict:
+        signal = how_it_ends(case, self.backend.name, ".".join(map(str, self.world.keras)))
+        return Verdict(PASS, "the process goes on") if signal is None else failed(f"the process ends: {signal}")
 
     def _known(self, name: str, dtype: str, issue: KnownIssue, case: Case, message: str) -> Finding:
         text = f"{issue.told()}\n{message}\n{describe(case)}"

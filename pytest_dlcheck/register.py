@@ -131,12 +131,19 @@ class Register:
     def stored(self, issue: KnownIssue, stored: StoredCase) -> Shown:
         """What became of a stored case."""
         from pytest_dlcheck.cases.case import revive
+        from pytest_dlcheck.known_issues.fatal import how_it_ends
 
         case: Case = revive(stored.case)
         start = time.perf_counter()
-        outcome, message = self.judge(case, stored.property, stored.mode)
+        if issue.ends_process:
+            signal = how_it_ends(case, self.backend.name, self.keras)
+            outcome, message = (HOLDS, "the process goes on") if signal is None else (FAILS, f"the process ends: {signal}")
+        else:
+            outcome, message = self.judge(case, stored.property, stored.mode)
         seconds = time.perf_counter() - start
-        registered = self.registered(issue, case.subject, stored.property)
+        here = issue.where_computed(self.backend.onednn)
+        computed = here is not None and (not here.dtypes or case.policy in here.dtypes)
+        registered = computed and self.registered(issue, case.subject, stored.property)
         return Shown(issue.id, case.subject, stored.property, stored.mode, registered, outcome, message, seconds)
 
     def functions(self, issue: KnownIssue) -> Iterator[Shown]:

@@ -244,3 +244,16 @@ def test_what_the_cpu_cannot_do_is_said_exactly() -> None:
     uneven = case_of("DepthwiseConv2D", (1, 3, 3, 1), kernel_size=2, strides=(2, 1))
     assert SPECS["DepthwiseConv2D"].unsupported(uneven, gpu)
     assert not SPECS["DepthwiseConv2D"].unsupported(uneven.with_arguments(strides=(2, 2)), gpu)
+
+
+def test_what_onednn_can_do_is_said_exactly() -> None:
+    world = World("tensorflow", onednn=frozenset({"float32", "bfloat16"}))
+    plain = case_of("Conv2D", (1, 2, 3, 3), filters=2, kernel_size=2, data_format="channels_first")
+    dilated = case_of("Conv1DTranspose", (1, 3, 1), filters=1, kernel_size=2, dilation_rate=(2,))
+    uneven = case_of("DepthwiseConv2D", (1, 3, 3, 1), kernel_size=2, strides=(2, 1))
+    for case in (plain, dilated, uneven):
+        spec = SPECS[case.name]
+        assert not spec.unsupported(case.replace(policy="mixed_bfloat16"), world)
+        assert spec.unsupported(case.replace(policy="float16"), world)
+    on_a_gpu = World("tensorflow", device="gpu", onednn=world.onednn)
+    assert SPECS["DepthwiseConv2D"].unsupported(uneven, on_a_gpu)

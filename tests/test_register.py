@@ -178,6 +178,36 @@ def test_an_entry_applies_to_what_it_names(
     assert known_issue(subject, property_name, backend, versions, register=[ISSUE]) == (ISSUE if applies else None)
 
 
+ON_ONEDNN = ISSUE._replace(backends=("tensorflow",), versions={}, kernels="oneDNN")
+
+
+@pytest.mark.parametrize(
+    ("issue", "onednn", "expected"),
+    [
+        (ON_ONEDNN, {"float32", "bfloat16"}, ["float32", "bfloat16", "mixed_bfloat16"]),
+        (ON_ONEDNN._replace(kernels="Eigen"), {"float32", "bfloat16"}, ["float64", "float16", "mixed_float16"]),
+        (ON_ONEDNN._replace(dtypes=("mixed_bfloat16", "float64")), {"float32", "bfloat16"}, ["mixed_bfloat16"]),
+        (ON_ONEDNN, set(), None),
+        (ON_ONEDNN._replace(kernels="Eigen", dtypes=("float32",)), {"float32"}, None),
+        (ON_ONEDNN._replace(kernels=""), {"float32"}, []),
+        (ON_ONEDNN, None, []),
+    ],
+)
+def test_an_entry_of_some_kernels_speaks_of_the_policies_that_they_compute(
+    issue: KnownIssue, onednn: set[str] | None, expected: list[str] | None
+) -> None:
+    found = issue.where_computed(onednn)
+    assert (None if found is None else list(found.dtypes)) == expected
+    seen = known_issues("layers.Dense", "gradients", "tensorflow", {}, onednn=onednn, register=[issue])
+    assert bool(seen) is (expected is not None)
+    assert (known_issue("layers.Dense", "gradients", "tensorflow", {}, register=[issue]) is None) is bool(issue.kernels)
+
+
+def test_other_kernels_than_there_are_is_an_error() -> None:
+    with pytest.raises(DlcheckError, match="one: kernels are oneDNN or Eigen, and not 'MKL'"):
+        parse(ENTRY + 'kernels = "MKL"\n')
+
+
 def test_keras_3_1_averages_batches_and_keras_3_2_samples() -> None:
     assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.1.1"}) is AVERAGES
     assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.2.0"}) is None

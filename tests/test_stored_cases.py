@@ -121,7 +121,7 @@ def test_a_refused_argument_deep_inside_is_not_the_failure(monkeypatch: pytest.M
 
 
 def test_a_layer_that_a_version_lacks() -> None:
-    backend: Any = SimpleNamespace(name="torch", keras=SimpleNamespace(layers=SimpleNamespace()))
+    backend: Any = SimpleNamespace(name="torch", onednn=frozenset(), keras=SimpleNamespace(layers=SimpleNamespace()))
     shown: Shown = Register(backend, "3.0.5", lambda *given: True).stored(ENTRY, KEPT)
     assert (shown.outcome, shown.message) == (NOT_HERE, "keras 3.0.5 has no layers.Dense")
 
@@ -144,7 +144,7 @@ GRADIENT_OF_DENSE = StoredCase("one", "gradient", "torch", "eager", plain(CASE))
 def test_stored_gradients_are_looked_at_again(
     monkeypatch: pytest.MonkeyPatch, profile: str, again: tuple[str, str] | None, expected: list[str]
 ) -> None:
-    backend: Any = SimpleNamespace(name="torch", quick=contextlib.nullcontext)
+    backend: Any = SimpleNamespace(name="torch", onednn=frozenset(), quick=contextlib.nullcontext)
     autodiff = SimpleNamespace(modes=("eager",), one_thread=contextlib.nullcontext)
     monkeypatch.setattr(layers, "autodiff_of", lambda backend: autodiff)
     monkeypatch.setattr(LayerGradients, "again", lambda self, case, name, mode: again)

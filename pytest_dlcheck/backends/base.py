@@ -287,6 +287,9 @@ class Backend(ABC):
 
     # Modes.
 
+    onednn: frozenset[str] = frozenset()
+    """The dtypes whose convolutions and poolings on a CPU are oneDNN's, where the framework has kernels of its own, too."""
+
     compiles_operations = False
     """Whether each operation of an eager call is compiled, for each shape anew."""
 

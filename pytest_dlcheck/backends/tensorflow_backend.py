@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from pytest_dlcheck.backends.base import Array, Backend, Invoke
@@ -50,6 +51,19 @@ class TensorFlowBackend(Backend):
         if platform == "GPU":
             return "TensorFlow is built for GPUs and lists none: is the driver, or its CUDA library, missing?"
         return f"tf.config.list_physical_devices({platform!r}) is empty"
+
+    @cached_property
+    def onednn(self) -> frozenset[str]:  # type: ignore[override] # found out once, when first asked for
+        # TensorFlow takes oneDNN's kernels for the dtypes that the processor has instructions for, unless TF_ENABLE_ONEDNN_OPTS
+        # says otherwise, and has no public name for that. Its own kernels refuse channels first on a CPU; oneDNN's take it.
+        tf = self.framework
+        found = set()
+        for dtype in ("float64", "float32", "float16", "bfloat16"):
+            with contextlib.suppress(tf.errors.OpError), tf.device("/device:CPU:0"):
+                ones = tf.ones((1, 1, 1, 1), dtype)
+                tf.nn.conv2d(ones, ones, 1, "VALID", data_format="NCHW")
+                found.add(dtype)
+        return frozenset(found)
 
     def scope(self, device: DeviceName) -> contextlib.AbstractContextManager[object]:
         platform = self.kinds[device.kind].platforms[self.name]

@@ -105,7 +105,10 @@ class Tallies(Generic[Look]):
     def expected(self, name: str, look: Look) -> KnownIssue | None:
         """The register's entry that speaks of this property of this look."""
         names = self.names_of(look)
-        return next((issue for issue in self.known.get(name, ()) if holds(issue.where, names)), None)
+        for issue in self.known.get(name, ()):
+            if (not issue.dtypes or names.get("policy") in issue.dtypes) and holds(issue.where, names):
+                return issue
+        return None
 
     def enter(self, look: Look, row: Row, seconds: float) -> None:
         """Takes a row, and how long it took."""

@@ -11,16 +11,23 @@ import ast
 import fnmatch
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.known_issues.conditions import check, holds
 
-__all__ = ["KnownIssue", "holds", "known_issue", "known_issues", "load", "parse"]
+if TYPE_CHECKING:
+    from pytest_dlcheck.backends.base import Backend
+
+__all__ = ["KnownIssue", "holds", "known_here", "known_issue", "known_issues", "load", "parse"]
+
+
+POLICIES = ("float64", "float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+ONEDNN, EIGEN = "oneDNN", "Eigen"
 
 
 class KnownIssue(NamedTuple):
@@ -41,6 +48,10 @@ class KnownIssue(NamedTuple):
             others (`cases/naming.py`), as in `padding == 'same' and groups > 1`. Empty for all.
         unsteady: whether one and the same case shows it now and then only (memory that is read before it is written): then no
             case can be kept that has to fail. Of a difference: whether some of the cases that it speaks of show none.
+        kernels: of TensorFlow on a CPU: `oneDNN` or `Eigen` (its own kernels), whichever computes what fails. Which one does
+            follows from the processor and the dtype; empty for both.
+        ends_process: whether such a case ends the process: then it is not run, and its stored cases are, in a process of
+            their own.
         peer: of a difference between two products, version specifiers of the other one; `versions` are then of this one.
         peer_backends: what the other one runs on; empty for all.
     """
@@ -57,6 +68,8 @@ class KnownIssue(NamedTuple):
     dtypes: Sequence[str] = ()
     where: str = ""
     unsteady: bool = False
+    kernels: str = ""
+    ends_process: bool = False
     peer: Mapping[str, str] = MappingProxyType({})
     peer_backends: Sequence[str] = ()
 
@@ -99,6 +112,21 @@ class KnownIssue(NamedTuple):
     def names_property(self, name: str | None) -> bool:
         """Whether the entry speaks of this property, in any version."""
         return _matches(name, self.property)
+
+    def where_computed(self, onednn: Collection[str] | None) -> KnownIssue | None:
+        """The entry for a process in which oneDNN computes these dtypes: with the policies that it then speaks of, if any.
+
+        Args:
+            onednn: as `Backend.onednn`; None where that is not known.
+        """
+        if not self.kernels or onednn is None:
+            return self
+        policies = [
+            each
+            for each in POLICIES
+            if (each.removeprefix("mixed_") in onednn) == (self.kernels == ONEDNN) and (not self.dtypes or each in self.dtypes)
+        ]
+        return self._replace(dtypes=policies) if policies else None
 
     def told(self) -> str:
         """The entry in a line, for a message."""
@@ -151,6 +179,8 @@ def parse(text: str, where: str = "the register") -> tuple[KnownIssue, ...]:
                 SpecifierSet(allowed)
         except InvalidSpecifier as error:
             raise DlcheckError(f"{where}, {name}: {error}") from None
+        if issue.kernels not in ("", ONEDNN, EIGEN):
+            raise DlcheckError(f"{where}, {name}: kernels are {ONEDNN} or {EIGEN}, and not {issue.kernels!r}")
         if issue.where:
             try:
                 check(ast.parse(issue.where, mode="eval").body)
@@ -180,11 +210,28 @@ def known_issues(
     versions: Mapping[str, str],
     *,
     device: str | None = None,
+    onednn: Collection[str] | None = None,
     register: Sequence[KnownIssue] | None = None,
 ) -> tuple[KnownIssue, ...]:
     """The entries that speak of this property of this subject on this product."""
     entries = load() if register is None else register
-    return tuple(issue for issue in entries if issue.applies(subject, property_name, backend, versions, device))
+    applying = [issue for issue in entries if issue.applies(subject, property_name, backend, versions, device)]
+    return tuple(found for issue in applying if (found := issue.where_computed(onednn)) is not None)
+
+
+def known_here(subject: str, property_name: str, backend: Backend, device: object) -> tuple[KnownIssue, ...]:
+    """The entries that speak of this property of this subject in this process.
+
+    Args:
+        subject: `keras.layers.Dense`.
+        property_name: `reference`.
+        backend: loaded.
+        device: where it runs, `cpu:0` by its text.
+    """
+    from pytest_dlcheck.backends import versions
+
+    installed = versions(backend.name)
+    return known_issues(subject, property_name, backend.name, installed, device=str(device), onednn=backend.onednn)
 
 
 def known_issue(
@@ -197,4 +244,4 @@ def known_issue(
 ) -> KnownIssue | None:
     """The first of those that speak of every case: for a test that has only one."""
     found = known_issues(subject, property_name, backend, versions, register=register)
-    return next((issue for issue in found if not issue.where), None)
+    return next((issue for issue in found if not issue.where and not issue.kernels), None)

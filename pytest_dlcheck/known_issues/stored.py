@@ -86,5 +86,5 @@ def to_be_replayed(
             # The case shows one of the entry's properties, and it may be one of which nothing is known here.
             if each.backend == backend and issue in known.get(each.property, ()):
                 case = revive(each.case)
-                if case.subject == subject:
+                if case.subject == subject and (not issue.dtypes or case.policy in issue.dtypes):
                     yield issue, each, case

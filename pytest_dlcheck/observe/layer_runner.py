@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.backends.keras_2 import KerasTwo, path_of
 from pytest_dlcheck.cases.case import Build, Case, Tensor, map_tensors, tensors
 from pytest_dlcheck.cases.values import make, rounded_to, weight_values
+from pytest_dlcheck.known_issues.fatal import refuse
 from pytest_dlcheck.observe.framework_values import mask_of, value_of
 from pytest_dlcheck.observe.layer_observation import Outcome, Value
 from pytest_dlcheck.observe.nests import leaves_of, map_leaves, structure_of
@@ -42,6 +44,8 @@ class LayerRunner:
         self.backend = backend
         self.keras = backend.keras_api
         self.compute_dtype = case.compute_dtype
+        for module in spec.requires:  # before `Backend.alone` hides TensorFlow where nothing has imported it
+            importlib.import_module(module)
 
     def input_dtype(self, tensor: Tensor) -> str:
         """What a model's input for this tensor has: with a mixed policy the layer itself casts."""
@@ -66,6 +70,7 @@ class LayerRunner:
     def construct(self, case: Case | None = None) -> Any:
         """A new layer, not built."""
         case = case or self.case
+        refuse(case, self.backend)
         # What draws a seed of its own draws it from Python's generator.
         random.seed(20_11_22)
         if isinstance(self.keras, KerasTwo):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_dlcheck.subjects.keras_2 import of_generation
@@ -40,4 +41,5 @@ def installed_layer(spec: LayerSpec, backend: Backend, keras_version: str, devic
     if isinstance(kind, str):
         return kind
     spec = of_generation(spec, keras_version)
-    return Installed(spec, kind, World.of(backend.name, keras_version, kind, device, spec.older.arguments))
+    world = World.of(backend.name, keras_version, kind, device, spec.older.arguments)
+    return Installed(spec, kind, dataclasses.replace(world, onednn=backend.onednn))

@@ -35,12 +35,14 @@ class World:
         keras: Keras's version, as numbers: (3, 15, 1).
         parameters: the names that the subject's constructor takes there; None stands for all.
         device: the kind of device: `cpu`, `gpu`, `tpu`.
+        onednn: the dtypes whose convolutions and poolings oneDNN computes there (`Backend.onednn`).
     """
 
     backend: str = "numpy"
     keras: tuple[int, ...] = (3, 15)
     parameters: frozenset[str] | None = None
     device: str = "cpu"
+    onednn: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -68,6 +70,14 @@ class World:
         names |= {later for later, older in renamed.items() if older in names}
         numbers = tuple(int(part) for part in keras_version.split(".")[:3] if part.isdigit())
         return cls(backend, numbers, frozenset(names), device)
+
+    def by_onednn(self, case: Case) -> bool:
+        """Whether oneDNN computes a case's convolutions and poolings."""
+        return self.device == "cpu" and case.compute_dtype in self.onednn
+
+    def by_eigen(self, case: Case) -> bool:
+        """Whether TensorFlow's own kernels for the CPU compute them."""
+        return self.backend == "tensorflow" and self.device == "cpu" and not self.by_onednn(case)
 
     def takes(self, name: str) -> bool:
         """Whether the constructor has a parameter of that name."""

@@ -20,7 +20,7 @@ from pytest_dlcheck.gradients.functions import of_call, of_layer
 from pytest_dlcheck.gradients.layers import EFFORTS, LayerGradients
 from pytest_dlcheck.gradients.operations import EFFORTS as OPERATION_EFFORTS
 from pytest_dlcheck.gradients.operations import OperationGradients
-from pytest_dlcheck.known_issues import known_issues
+from pytest_dlcheck.known_issues import known_here
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.installed import installed_layer
 from pytest_dlcheck.subjects.operations import find
@@ -51,7 +51,7 @@ def check_layer_gradients(
             found.world,
             seed=derive(dl_seed, spec.subject, "gradients"),
             effort=EFFORTS[dl_profile],
-            known=lambda name: known_issues(spec.subject, name, backend.name, installed, device=str(device)),
+            known=lambda name: known_here(spec.subject, name, backend, device),
         ).run()
 
     return check
@@ -134,7 +134,7 @@ def check_operation_gradients(
             keras=numbers,
             seed=derive(dl_seed, operation.subject, "gradients"),
             effort=OPERATION_EFFORTS[dl_profile],
-            known=lambda name: known_issues(operation.subject, name, backend.name, installed, device=str(device)),
+            known=lambda name: known_here(operation.subject, name, backend, device),
         ).run()
 
     return check

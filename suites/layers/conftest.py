@@ -12,7 +12,7 @@ from pytest_dlcheck.backends import versions
 from pytest_dlcheck.checking import LayerCheck
 from pytest_dlcheck.effort import EXAMPLES
 from pytest_dlcheck.finding import Finding
-from pytest_dlcheck.known_issues import known_issues
+from pytest_dlcheck.known_issues import known_here
 from pytest_dlcheck.properties.layers.catalogue import of_group
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.installed import installed_layer
@@ -44,7 +44,7 @@ def check_spec(
             group,
             seed=derive(dl_seed, spec.subject, group),
             effort=EXAMPLES[dl_profile],
-            known=lambda name: known_issues(spec.subject, name, backend.name, installed, device=str(device)),
+            known=lambda name: known_here(spec.subject, name, backend, device),
             budget_s=dl_share_s,
         ).run()
 

@@ -56,8 +56,8 @@ def _constant(given: Any) -> float | None:
 
 
 def initializers_fill(judging: Judging) -> Verdict | None:
-    """A weight whose initializer is a constant holds that constant when it is new."""
-    if isinstance(judging.seen.weights, Raised):
+    """A weight whose initializer is a constant holds that constant when it is new, unless its values are given."""
+    if isinstance(judging.seen.weights, Raised) or judging.seen.case.arguments.get("weights") is not None:
         return None
     said = []
     for argument, given, weights in _given(judging, "initializer"):

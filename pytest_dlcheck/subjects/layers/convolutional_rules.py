@@ -37,21 +37,17 @@ def given_format(case: Case) -> str:
     return str(case.arguments.get("data_format") or case.settings.get("image_data_format", "channels_last"))
 
 
-def _on_tensorflow_cpu(world: World) -> bool:
-    return world.backend == "tensorflow" and world.device == "cpu"
-
-
 def conv_unsupported(case: Case, world: World) -> str | None:
     rank = len(case.inputs.shape) - 2
     # Keras compiles grouped and 3D convolutions with XLA, which does take it.
     plain = rank < 3 and case.arguments.get("groups", 1) == 1
-    if plain and _on_tensorflow_cpu(world) and given_format(case) == "channels_first":
+    if plain and world.by_eigen(case) and given_format(case) == "channels_first":
         return "TensorFlow: the Conv2D op currently only supports the NHWC tensor format on the CPU"
     return None
 
 
 def transpose_unsupported(case: Case, world: World) -> str | None:
-    if not _on_tensorflow_cpu(world):
+    if not world.by_eigen(case):
         return None
     if given_format(case) == "channels_first":
         return "TensorFlow: the gradient of a convolution currently only supports the NHWC tensor format on the CPU"
@@ -62,7 +58,8 @@ def transpose_unsupported(case: Case, world: World) -> str | None:
 
 def depthwise_unsupported(case: Case, world: World) -> str | None:
     rank = len(case.inputs.shape) - 2
-    if world.backend == "tensorflow" and len(set(per_axis(case.arguments.get("strides", 1), rank))) > 1:
+    uneven = len(set(per_axis(case.arguments.get("strides", 1), rank))) > 1
+    if uneven and world.backend == "tensorflow" and not world.by_onednn(case):
         return "TensorFlow: depthwise_conv2d only supports equal length strides in the row and column dimensions"
     return None
 

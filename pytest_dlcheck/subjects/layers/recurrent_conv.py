@@ -159,7 +159,7 @@ def _wider_outputs(case: Case, outputs: Sequence[Array]) -> Sequence[Array]:
 def _unsupported(case: Case, world: World) -> str | None:
     # Keras compiles 3D convolutions with XLA, which does take it.
     flat = len(case.inputs.shape) < 6
-    if flat and world.backend == "tensorflow" and world.device == "cpu" and _data_format(case) == "channels_first":
+    if flat and world.by_eigen(case) and _data_format(case) == "channels_first":
         return "TensorFlow: the Conv2D op currently only supports the NHWC tensor format on the CPU"
     return None
 

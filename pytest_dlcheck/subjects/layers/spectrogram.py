@@ -119,7 +119,7 @@ def _unsupported(case: Case, world: World) -> str | None:
     if case.policy in {"bfloat16", "mixed_bfloat16"}:
         return "the layer takes float16, float32 and float64 inputs only"
     data_format = case.arguments.get("data_format") or case.settings.get("image_data_format", "channels_last")
-    if world.backend == "tensorflow" and world.device == "cpu" and data_format == "channels_first":
+    if world.by_eigen(case) and data_format == "channels_first":
         return "TensorFlow has no channels_first convolution on the CPU"
     return None
 
