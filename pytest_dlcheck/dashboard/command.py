@@ -34,12 +34,11 @@ def dashboard(options: argparse.Namespace) -> int:
     from pytest_dlcheck.known_issues import load
 
     begun = time.perf_counter()
-    with open_history(options.history) as history:
-        if not history.runs():
-            raise DlcheckError(f"the history {options.history} holds no run yet")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)
-        with open_history(options.history, write=True) as history:
+        with open_history(options.history, write=True, make=False) as history:
+            if not history.runs():
+                raise DlcheckError(f"the history {options.history} holds no run yet")
             whole = update(history)
             site = Site(
                 whole,

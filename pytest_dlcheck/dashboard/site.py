@@ -18,8 +18,8 @@ from pytest_dlcheck.dashboard import pages
 from pytest_dlcheck.dashboard.drawing import bands, series_data, sparkline, strip
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.history.alerts import Alert, groups
-from pytest_dlcheck.history.alerts_command import effect_of
 from pytest_dlcheck.history.examine import LineReport, Whole
+from pytest_dlcheck.history.telling import effect_of
 from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.report.html import GLYPHS
 from pytest_dlcheck.report.table import SEVERITY

@@ -16,10 +16,14 @@ __all__ = ["add_arguments", "track"]
 # A night's job may begin in one time zone and be filed in another; more than this is a clock that is wrong.
 AHEAD = dt.timedelta(hours=26)
 
+REPORTS = (
+    "folders that --dl-report wrote, their report.json, folders of such folders, JSON of pytest-benchmark, or asv's results"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(call=track)
-    parser.add_argument("reports", nargs="+", metavar="REPORT", help="folders that --dl-report wrote, or their report.json")
+    parser.add_argument("reports", nargs="+", metavar="REPORT", help=REPORTS)
     parser.add_argument("--history", required=True, metavar="FILE", help="the SQLite file; made if there is none")
     parser.add_argument("--label", default="", help="which of several environments this is, where one history holds several")
     parser.add_argument("--commit", default=os.environ.get("GITHUB_SHA"), help="what was checked out (default: $GITHUB_SHA)")
@@ -35,11 +39,13 @@ def track(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from pytest_dlcheck.history.foreign import read_any
     from pytest_dlcheck.history.store import open_history
-    from pytest_dlcheck.report.reading import read_report
+    from pytest_dlcheck.report.merge import reports_in
 
     # All of them first: a report that cannot be read is told before anything is written.
-    reports = [(path, read_report(path)) for path in options.reports]
+    paths = [each for path in options.reports for each in reports_in(path)]
+    reports = [(path, read_any(path)) for path in paths]
     console = Console(stderr=True)
     added = 0
     with open_history(options.history, write=True) as history, Progress(console=console, transient=True) as progress:
@@ -55,7 +61,8 @@ def track(options: argparse.Namespace) -> int:
             added += 1
             _warn_of_mixture(path, report, before, console)
             console.print(
-                f"{path}: run {run}, {len(report['results']):,} results, {len(report['measurements']):,} timed sides",
+                f"{path}: run {run}, {len(report['results']):,} results, {len(report['measurements']):,} timed sides"
+                + (f", {len(report['series']):,} other figures" if report.get("series") else ""),
                 markup=False,
                 highlight=False,
             )
