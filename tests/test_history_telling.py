@@ -143,11 +143,9 @@ class TestWebhook:
 
 
 @pytest.fixture
-def fakes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    runs = Runs(pytester)
+def fakes(runs: Runs) -> Runs:
     runs.fake_backends("jax", "torch")
-    monkeypatch.setenv("PYTHONPATH", str(pytester.path / "fakes"), prepend=":")
-    pytester.makepyfile("def test_a(backend): pass\ndef test_b(backend): assert backend.name == 'jax'")
+    runs.pytester.makepyfile("def test_a(backend): pass\ndef test_b(backend): assert backend.name == 'jax'")
     return runs
 
 
