@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_dlcheck.history.causes import moved
 from pytest_dlcheck.history.examine import CheckReport, Whole
 from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.report.table import worst
@@ -15,13 +14,9 @@ from pytest_dlcheck.report.table import worst
 __all__ = [
     "Current",
     "MatrixRow",
-    "ProductRow",
-    "VersionRow",
     "broken",
     "currents",
     "matrix_rows",
-    "product_rows",
-    "version_rows",
 ]
 
 # A check that its product's runs have not held for so long is no longer there: it is neither red nor green.
@@ -147,62 +142,3 @@ def matrix_rows(whole: Whole, products: Sequence[str]) -> list[MatrixRow]:
 def broken(whole: Whole) -> list[CheckReport]:
     """Checks whose last verdict says that the runner, not the property, gave up."""
     return [each for each in present(whole) if each.seen[-1].verdict in BROKEN]
-
-
-@dataclass(frozen=True)
-class VersionRow:
-    """When the versions of a product changed, and how many checks failed before and after."""
-
-    product: str
-    started: str
-    moved: Sequence[str]
-    commit: str | None
-    failing: tuple[int, int]
-
-
-def version_rows(whole: Whole) -> list[VersionRow]:
-    """The newest first."""
-    failing: dict[tuple[int, str], int] = {}
-    for check in whole.checks:
-        for seen in check.seen:
-            key = seen.run, check.check.product
-            failing[key] = failing.get(key, 0) + (seen.verdict not in HARMLESS)
-    last: dict[str, tuple[int, Mapping[str, str]]] = {}
-    rows = []
-    for place, run in enumerate(whole.runs):
-        for each in whole.products.get(run.id, ()):
-            if each.name in last:
-                before, versions = last[each.name]
-                changed = moved(versions, each.versions)
-                if changed:
-                    pair = failing.get((before, each.name), 0), failing.get((place, each.name), 0)
-                    rows.append(VersionRow(each.name, run.started, changed, run.commit, pair))
-            last[each.name] = place, each.versions
-    return rows[::-1]
-
-
-@dataclass(frozen=True)
-class ProductRow:
-    """One product's stretch of nights with the same versions."""
-
-    product: str
-    versions: str
-    first: str
-    last: str
-    runs: int
-
-
-def product_rows(whole: Whole) -> list[ProductRow]:
-    """Each product's stretches, the newest first."""
-    rows: list[ProductRow] = []
-    current: dict[str, int] = {}
-    for run in whole.runs:
-        for each in whole.products.get(run.id, ()):
-            text = ", ".join(f"{name} {version}" for name, version in sorted(each.versions.items()))
-            place = current.get(each.name)
-            if place is not None and rows[place].versions == text:
-                rows[place] = ProductRow(each.name, text, rows[place].first, run.started, rows[place].runs + 1)
-            else:
-                current[each.name] = len(rows)
-                rows.append(ProductRow(each.name, text, run.started, run.started, 1))
-    return rows[::-1]

@@ -10,12 +10,23 @@
   const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
   const raw = document.getElementById("raw");
   const layout = () => ({
-    margin: { l: 60, r: 20, t: 30, b: 55 }, modebar: { bgcolor: "rgba(0,0,0,0)" },
+    margin: { l: 60, r: 20, t: 44, b: 50 }, modebar: { bgcolor: "rgba(0,0,0,0)", color: style("--soft"), activecolor: style("--accent") },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 13, color: style("--ink") },
     showlegend: false, hovermode: "closest",
-    xaxis: { gridcolor: style("--line"), zeroline: false }, yaxis: { gridcolor: style("--line"), zeroline: false, automargin: true },
+    xaxis: { gridcolor: style("--line"), zeroline: false, automargin: true }, yaxis: { gridcolor: style("--line"), zeroline: false, automargin: true },
   });
+  // One wild night must not press all others into a line: what lies far outside is drawn at the edge, with an arrow.
+  const FAR = 4;
+  const quantile = (sorted, share) => sorted[Math.round(share * (sorted.length - 1))];
+  const limits = (values) => {
+    const sorted = [...values].sort((a, b) => a - b);
+    const [low, high] = [quantile(sorted, 0.02), quantile(sorted, 0.98)];
+    const [first, last] = [Math.max(sorted[0], low - FAR * (high - low)), Math.min(sorted.at(-1), high + FAR * (high - low))];
+    const [least, most] = nights.length < 20 || high === low ? [sorted[0], sorted.at(-1)] : [Math.max(first, low - 0.6 * (high - low)), Math.min(last, high + 0.6 * (high - low))];
+    const room = 0.08 * (most - least) || 0.02 * most || 1;
+    return [least - room, most + room];
+  };
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
   const draw = () => {
     const shown = (night) => (raw && raw.checked ? night.value : value(night));
@@ -28,19 +39,40 @@
         traces.push({ x: ends, y: [band.middle, band.middle], mode: "lines", line: { color: style("--accent"), width: 1, dash: "dot" }, hoverinfo: "skip" });
       }
     }
+    const [bottom, top] = limits(nights.map(shown));
+    const outside = (night) => (shown(night) > top ? 1 : shown(night) < bottom ? -1 : 0);
     traces.push({
-      x: nights.map((night) => night.at), y: nights.map(shown), mode: "lines+markers",
-      line: { color: style("--accent"), width: 1 }, marker: { color: style("--accent"), size: 5 },
+      x: nights.map((night) => night.at), y: nights.map((night) => Math.min(top, Math.max(bottom, shown(night)))), mode: "lines+markers", cliponaxis: false,
+      line: { color: style("--accent"), width: 1 },
+      marker: { color: nights.map((night) => style(outside(night) ? "--warn" : "--accent")), size: nights.map((night) => (outside(night) ? 11 : 5)), symbol: nights.map((night) => ["triangle-down", "circle", "triangle-up"][outside(night) + 1]) },
       text: nights.map((night) => `${night.at} · ${shown(night)} ${unit}<br>${night.commit ? `commit ${escaped(night.commit)}<br>` : ""}${escaped(named(night.versions))}`), hoverinfo: "text",
     });
     const made = layout();
     made.yaxis.title = { text: unit };
+    if (unit === "s") made.yaxis.ticksuffix = " s";
+    made.yaxis.range = [bottom, top];
+    const days = nights.map((night) => Date.parse(`${night.at.replace(" ", "T")}Z`));
+    const room = Math.max(864e5, 0.02 * (days.at(-1) - days[0]));
+    made.xaxis.range = [days[0] - room, days.at(-1) + room].map((day) => new Date(day).toISOString());
+    // Labels keep apart: one that would lie on its neighbour goes a step lower.
+    const width = Math.max(300, document.getElementById("chart").clientWidth - 80);
+    const pixel = (at) => ((Date.parse(`${at.replace(" ", "T")}Z`) - days[0]) / Math.max(1, days.at(-1) - days[0])) * width;
+    const taken = [];
+    const level = (at, text) => {
+      const [left, right] = [pixel(at) - 4 * text.length, pixel(at) + 4 * text.length];
+      let step = 0;
+      while (taken.some(([other, from, to]) => other === step && left < to && from < right)) step += 1;
+      taken.push([step, left, right]);
+      return step;
+    };
+    const side = (at) => (pixel(at) > width - 90 ? "right" : pixel(at) < 90 ? "left" : "center");
     made.shapes = []; made.annotations = [];
     for (const change of data.changes) {
       const at = nights[change.index].at;
       made.shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: style("--fail"), width: 2, dash: "dash" } });
       if (change.latest > change.earliest) made.shapes.push({ type: "rect", x0: nights[Math.max(0, change.earliest - 1)].at, x1: nights[change.latest].at, yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: style("--fail"), opacity: 0.12 });
-      made.annotations.push({ x: at, yref: "paper", y: 1, yanchor: "bottom", showarrow: false, text: `${change.kind} ${effect(change)}`, font: { color: style("--fail") } });
+      const text = `${change.kind} ${effect(change)}`;
+      made.annotations.push({ x: at, yref: "paper", y: 1, yanchor: "top", yshift: -18 * level(at, text), xanchor: side(at), showarrow: false, text, font: { color: style("--fail") }, bgcolor: style("--card") });
     }
     nights.forEach((night, place) => {
       if (place && night.versions !== nights[place - 1].versions) {
@@ -52,7 +84,8 @@
     });
     for (const [day, text] of data.notes) {
       if (day < nights[0].at || day > `${nights.at(-1).at}~`) continue;
-      made.annotations.push({ x: day, yref: "paper", y: 0.94, showarrow: false, text: `✎ ${escaped(text)}`, font: { size: 11, color: style("--warn") }, bgcolor: style("--card") });
+      made.shapes.push({ type: "line", x0: day, x1: day, yref: "paper", y0: 0, y1: 1, line: { color: style("--warn"), width: 1 } });
+      made.annotations.push({ x: day, yref: "paper", y: 1, yanchor: "top", yshift: -18 * level(day, text), xanchor: side(day), showarrow: false, text: `✎ ${escaped(text)}`, font: { size: 11, color: style("--warn") }, bgcolor: style("--card") });
     }
     Plotly.react("chart", traces, made, config);
   };
@@ -63,8 +96,8 @@
       marker: { size: 11, symbol: place ? "diamond-open" : "circle-open", color: style(place ? "--warn" : "--accent"), line: { width: 2 } }, hoverinfo: "x",
     }));
     const made = layout();
-    made.xaxis.title = { text: `samples, ${data.unit}` };
-    made.yaxis.automargin = true;
+    made.xaxis.title = { text: `samples, ${data.unit}`, standoff: 12 };
+    Object.assign(made.margin, { t: 30, b: 70 });
     Plotly.react("samples", traces, made, config);
     const ratio = value(chosen[1]) / value(chosen[0]);
     const differ = chosen[0].versions !== chosen[1].versions ? `; versions differ: ${named(chosen[0].versions)} and ${named(chosen[1].versions)}` : "; same versions";
