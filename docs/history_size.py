@@ -2,7 +2,7 @@
 
     python docs/history_size.py large.db [--runs 10000] [--checks 5000]
 
-Fills a history with made-up runs, 1,667 checks on each of three backends and six timed sides a run, several runs a night, and times what
+Fills a history with made-up runs, ten a night, 1,667 checks on each of three backends and six figures a run, and times what
 people wait for. Then: `dlcheck dashboard large.db -o site`.
 """
 
@@ -35,8 +35,13 @@ def report(number: int, runs: int, checks: int, rng: np.random.Generator) -> dic
         "schema": "dlcheck-report/1",
         "product": [
             {
-                **{name: "1.0", "keras": "3.15.1"},
-                **{"python": "3.11.7", "cpu": "A processor", "cores": 4, "memory_bytes": 2**34, "os": "Linux"},
+                name: "1.0",
+                "keras": "3.15.1",
+                "python": "3.11.7",
+                "cpu": "A processor",
+                "cores": 4,
+                "memory_bytes": 2**34,
+                "os": "Linux",
                 "backend": {"name": name},
                 "device": {"names": ["cpu:0"], "gpus": []},
             }
@@ -64,7 +69,9 @@ def report(number: int, runs: int, checks: int, rng: np.random.Generator) -> dic
                 "subject": f"models.model_{model}",
                 "backend": backend,
                 "device": "cpu:0",
-                **{"phase": "step", "metric": "time", "unit": "s"},
+                "phase": "step",
+                "metric": "time",
+                "unit": "s",
                 "samples": (0.01 * np.exp(rng.normal(0, 0.01, 5))).tolist(),
             }
             for backend in BACKENDS

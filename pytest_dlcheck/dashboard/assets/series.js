@@ -58,14 +58,16 @@
     const width = Math.max(300, document.getElementById("chart").clientWidth - 80);
     const pixel = (at) => ((Date.parse(`${at.replace(" ", "T")}Z`) - days[0]) / Math.max(1, days.at(-1) - days[0])) * width;
     const taken = [];
+    const side = (at) => (pixel(at) > width - 90 ? "right" : pixel(at) < 90 ? "left" : "center");
     const level = (at, text) => {
-      const [left, right] = [pixel(at) - 4 * text.length, pixel(at) + 4 * text.length];
+      const long = 8 * text.length;
+      const left = pixel(at) - { left: 0, center: long / 2, right: long }[side(at)];
+      const right = left + long;
       let step = 0;
       while (taken.some(([other, from, to]) => other === step && left < to && from < right)) step += 1;
       taken.push([step, left, right]);
       return step;
     };
-    const side = (at) => (pixel(at) > width - 90 ? "right" : pixel(at) < 90 ? "left" : "center");
     made.shapes = []; made.annotations = [];
     for (const change of data.changes) {
       const at = nights[change.index].at;
