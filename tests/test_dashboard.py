@@ -18,7 +18,7 @@ from pytest_dlcheck.cases.case import Case, Tensor, plain
 from pytest_dlcheck.cli import main
 from pytest_dlcheck.dashboard import pages, subjects
 from pytest_dlcheck.dashboard.differences import differences
-from pytest_dlcheck.dashboard.drawing import strip
+from pytest_dlcheck.dashboard.drawing import bands, strip
 from pytest_dlcheck.dashboard.stretches import held, stretches, upgrades
 from pytest_dlcheck.history.examine import examine
 from pytest_dlcheck.history.store import open_history
@@ -169,6 +169,19 @@ def test_a_failure_can_be_run_again(tmp_path: Path, needs: Callable[..., None]) 
     assert {"../cases/1.py", "../cases/1.json"} <= set(links)
     needs("torch")
     assert main(["replay", str(tmp_path / "site" / "cases" / "1.json")]) == 0  # it was no true failure
+
+
+def test_the_band_of_a_drift_is_as_wide_as_its_noise_and_as_steep_as_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.005, 100)
+    with open_history(tmp_path / "h.db", write=True) as history:
+        for night in range(100):
+            step = 0.01 * (1 + 0.002 * night) * float(np.exp(noise[night]))
+            history.add(histories.report(night, measurements=[histories.measurement(step_s=[step])]), "it")
+        report = next(each for each in examine(history).lines if each.line.key.phase == "step")
+    (band,) = bands(report)
+    assert band["middle"] == pytest.approx(0.01, rel=0.02)
+    assert band["end"] == pytest.approx(0.012, rel=0.02)
+    assert band["wide"] == pytest.approx(2 * 0.005 * 0.011, rel=0.5)
 
 
 def test_a_strip_joins_what_is_the_same() -> None:

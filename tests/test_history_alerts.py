@@ -119,6 +119,13 @@ class TestAlerts:
         assert alert.cause == "keras 3.15.1 to 3.16.0, commits c043..c044"
         assert alert.evidence["effect"] == pytest.approx(0.1, abs=0.02)
 
+    def test_a_drift_is_due_to_no_version_that_moved_where_the_window_begins(self, path: Path) -> None:
+        drifting = noisy(150) * np.linspace(1.0, 1.12, 150)
+        fill(path, drifting.tolist(), versions=lambda night: {"keras": "3.15.0" if night < 50 else "3.15.1"})
+        (alert,) = [each for each in updated(path) if each.kind == "slower" and "fit, step" in each.title]
+        assert alert.evidence["kind"] == "trend"
+        assert alert.cause == "a slow drift, which no single night began"
+
     def test_one_cause_is_one_group(self, path: Path) -> None:
         fill(path, slower(), workloads=("mlp", "cnn", "rnn"))
         with open_history(path, write=True) as history:

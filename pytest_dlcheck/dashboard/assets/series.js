@@ -35,8 +35,8 @@
     if (!(raw && raw.checked)) {
       for (const band of data.bands) {
         const ends = [nights[band.first].at, nights[band.last].at];
-        traces.push({ x: [...ends, ...[...ends].reverse()], y: [band.middle + band.wide, band.middle + band.wide, band.middle - band.wide, band.middle - band.wide], fill: "toself", fillcolor: style("--band"), line: { width: 0 }, mode: "lines", hoverinfo: "skip" });
-        traces.push({ x: ends, y: [band.middle, band.middle], mode: "lines", line: { color: style("--accent"), width: 1, dash: "dot" }, hoverinfo: "skip" });
+        traces.push({ x: [...ends, ...[...ends].reverse()], y: [band.middle + band.wide, band.end + band.wide, band.end - band.wide, band.middle - band.wide], fill: "toself", fillcolor: style("--band"), line: { width: 0 }, mode: "lines", hoverinfo: "skip" });
+        traces.push({ x: ends, y: [band.middle, band.end], mode: "lines", line: { color: style("--accent"), width: 1, dash: "dot" }, hoverinfo: "skip" });
       }
     }
     const [bottom, top] = limits(nights.map(shown));
