@@ -137,6 +137,17 @@ def test_suites_of_one_night_are_one_night_and_old_upgrades_keep_their_figures(t
     ]
 
 
+def test_a_suite_that_broke_is_seen_behind_the_next_of_its_night(tmp_path: Path) -> None:
+    with open_history(tmp_path / "h.db", write=True) as history:
+        for hour, status in ((3, 3), (4, 0)):
+            made = histories.report(0, [histories.result(f"s{hour}")])
+            made["run"] |= {"started": f"2026-03-01T0{hour}:00:00+00:00", "exit_status": status}
+            history.add(made, "it")
+        assert [each.exit_status for each in pages.currents(examine(history))] == [3]
+        history.add(histories.report(1, [histories.result("s3")]), "it")
+        assert [each.exit_status for each in pages.currents(examine(history))] == [0]
+
+
 def test_two_products_are_put_beside_each_other(history: Path) -> None:
     with open_history(history) as found:
         whole = examine(found)

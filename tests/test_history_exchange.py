@@ -202,6 +202,16 @@ class TestExport:
             wanted = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in found[table]]
             assert rows == wanted, table
 
+    def test_of_a_damaged_history_no_half_export_is_left(
+        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = bytearray(filled(path, range(40)).read_bytes())
+        found[len(found) // 2 :] = b"x" * (len(found) - len(found) // 2)
+        (tmp_path / "damaged.db").write_bytes(found)
+        assert main(["export", str(tmp_path / "damaged.db"), "-o", str(tmp_path / "out.json")]) == 2
+        assert "is damaged" in capsys.readouterr().err
+        assert not [each for each in tmp_path.iterdir() if "out.json" in each.name]
+
     def test_without_pyarrow_it_says_what_to_do(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

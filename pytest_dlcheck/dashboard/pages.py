@@ -50,8 +50,8 @@ class Current:
         started: when its last run began.
         run: the place of that run.
         counts: of the verdicts of its checks, each as it was last seen.
-        left_out: what that run left out, and why.
-        exit_status: pytest's.
+        left_out: what the runs of that day left out, and why.
+        exit_status: pytest's, the largest of that day.
     """
 
     name: str
@@ -74,9 +74,13 @@ def currents(whole: Whole) -> list[Current]:
     counts: dict[str, Counter[str]] = {}
     for check in present(whole):
         counts.setdefault(check.check.product, Counter())[check.seen[-1].verdict] += 1
-    found = {}
+    found: dict[str, Current] = {}
     for place, run in enumerate(whole.runs):
         for each in whole.products.get(run.id, ()):
+            before = found.get(each.name)
+            # A night may be several runs, of a suite each: one that broke must not vanish behind the next.
+            same = before is not None and before.started[:10] == run.started[:10]
+            statuses = [run.exit_status, before.exit_status if before is not None and same else None]
             found[each.name] = Current(
                 each.name,
                 each.backend,
@@ -85,8 +89,8 @@ def currents(whole: Whole) -> list[Current]:
                 run.started,
                 place,
                 counts.get(each.name, {}),
-                run.left_out,
-                run.exit_status,
+                {**(before.left_out if before is not None and same else {}), **run.left_out},
+                max((status for status in statuses if status is not None), default=None),
             )
     return [found[name] for name in sorted(found)]
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -133,9 +134,20 @@ def rows(history: History, table: str, since: str = "") -> Iterator[Row]:
         yield made(dict(row))
 
 
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A name beside a file's, which becomes the file's once all of it is written: half an export is none."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        yield part
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _write_json(history: History, target: Path, since: str) -> None:
     """One object, written row by row: a history may be larger than memory."""
-    with target.open("w", encoding="utf-8") as file:
+    with _whole(target) as part, part.open("w", encoding="utf-8") as file:
         file.write(f'{{"schema": {json.dumps(SCHEMA)}, "reference": {json.dumps(history.setting("reference"))}')
         for table in TABLES:
             file.write(f',\n"{table}": [')
@@ -168,7 +180,7 @@ def _write_parquet(history: History, target: Path, since: str) -> None:
         found = rows(history, table, since)
         batch = list(islice(found, BATCH))
         schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (batch[0] if batch else _columns(history, table))])
-        with pq.ParquetWriter(target / f"{table}.parquet", schema) as writer:
+        with _whole(target / f"{table}.parquet") as part, pq.ParquetWriter(part, schema) as writer:
             while batch:
                 writer.write_table(pa.Table.from_pylist([_flat(row, schema.names) for row in batch], schema))
                 batch = list(islice(found, BATCH))
