@@ -54,12 +54,14 @@ def track(options: argparse.Namespace) -> int:
         for path, report in progress.track(reports, description="runs"):
             _refuse_clock(path, report)
             before = _versions_before(history.connection, options.label)
+            newest = _newest(history.connection, options.label)
             run = history.add(report, path, channel=options.label, commit=options.commit)
             if run is None:
                 console.print(f"{path}: is in {options.history} already", markup=False, highlight=False)
                 continue
             added += 1
             _warn_of_mixture(path, report, before, console)
+            _warn_of_order(path, report, newest, console)
             console.print(
                 f"{path}: run {run}, {len(report['results']):,} results, {len(report['measurements']):,} timed sides"
                 + (f", {len(report['series']):,} other figures" if report.get("series") else ""),
@@ -77,6 +79,25 @@ def _refuse_clock(path: str, report: dict[str, Any]) -> None:
     if started > dt.datetime.now(dt.timezone.utc) + AHEAD:
         raise DlcheckError(
             f"{path} says that it ran at {started:%Y-%m-%d %H:%M} UTC, which is still to come: set the clock right"
+        )
+
+
+def _newest(connection: sqlite3.Connection, channel: str) -> str | None:
+    """When the newest run began."""
+    found = connection.execute("SELECT max(started) FROM runs WHERE channel = ?", (channel,)).fetchone()[0]
+    return None if found is None else str(found)
+
+
+def _warn_of_order(path: str, report: dict[str, Any], newest: str | None, console: Any) -> None:
+    """A run from before the newest is no night since: that is right of old reports, and wrong of a clock that was set back."""
+    from pytest_dlcheck.history.reading import started_of
+
+    started = started_of(report, path)
+    if newest is not None and started < newest:
+        console.print(
+            f"{path}: ran at {started[:16]}, before the newest run ({newest[:16]}), and is placed there;"
+            " if this is last night's, the clock of its machine is wrong",
+            style="yellow",
         )
 
 
