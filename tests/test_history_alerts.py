@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ import numpy as np
 import pytest
 
 from pytest_dlcheck.cli import main
+from pytest_dlcheck.environments.names import understood
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.history import alerts as kept
+from pytest_dlcheck.history import gate
 from pytest_dlcheck.history.behaviour import Seen, turns
 from pytest_dlcheck.history.causes import described, grouped, moved
 from pytest_dlcheck.history.confirm import by_command, confirm
+from pytest_dlcheck.history.gate import environment_before
 from pytest_dlcheck.history.store import open_history
 
 
@@ -291,3 +295,66 @@ class TestCommand:
         assert main(["alerts", str(path)]) == 2
         assert "there is no history" in capsys.readouterr().err
         assert not path.exists()
+
+
+class TestGate:
+    """The rerun without a command."""
+
+    @pytest.mark.parametrize(
+        ("backend", "before", "after", "name"),
+        [
+            (
+                "tensorflow",
+                {"tensorflow": "2.20.0", "keras": "3.14.1"},
+                {"tensorflow": "2.21.0", "keras": "3.14.1"},
+                "tf2.20.0-keras3.14.1",
+            ),
+            (
+                "tensorflow",
+                {"tensorflow-cpu": "2.14.0", "keras": "2.14.0"},
+                {"tensorflow-cpu": "2.15.0", "keras": "2.15.0"},
+                "tf2.14.0",
+            ),
+            ("jax", {"jax": "0.10.2", "keras": "3.14.1"}, {"jax": "0.10.2", "keras": "3.15.0"}, "keras3.14.1-jax"),
+            ("jax", {"jax": "0.10.1", "keras": "3.15.0"}, {"jax": "0.10.2", "keras": "3.15.0"}, None),
+            ("torch", {"torch": "2.13.0+cpu", "keras": "3.14.1"}, {"torch": "2.13.0+cpu", "keras": "3.14.1"}, None),
+            ("tensorflow", {"tensorflow": "2.21.0", "numpy": "2.3"}, {"tensorflow": "2.21.0", "numpy": "2.4"}, None),
+        ],
+    )
+    def test_the_environment_from_before(
+        self, backend: str, before: dict[str, str], after: dict[str, str], name: str | None
+    ) -> None:
+        asked = {"backend": backend, "before": {"versions": before}, "after": {"versions": after}}
+        assert environment_before(asked) == name
+        assert name is None or understood(name) is not None
+
+    @pytest.mark.parametrize(("status", "verdict"), [(0, "ok"), (1, "regressed"), (3, "inconclusive"), (2, "inconclusive")])
+    def test_the_status_of_the_comparison_is_the_verdict(
+        self, status: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ran: list[list[str]] = []
+
+        def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+            ran.append(command)
+            return subprocess.CompletedProcess(command, status)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        monkeypatch.setattr(gate, "versions", lambda name: {"keras": "3.15.1"})
+        asked = {
+            "backend": "jax",
+            "device": "cpu:0",
+            "workload": "mlp",
+            "before": {"versions": {"keras": "3.14.1"}},
+            "after": {"versions": {"keras": "3.15.1"}},
+        }
+        assert gate.by_bench(asked, 5.0)["verdict"] == verdict
+        assert ran[0][2:] == ["pytest_dlcheck.cli", "bench", "mlp", "--against", "keras3.14.1-jax", *ran[0][7:]]
+        monkeypatch.setattr(gate, "versions", lambda name: {"keras": "3.15.0"})
+        assert "which is not what became slower" in gate.by_bench(asked, 5.0)["why"]
+        assert len(ran) == 1
+
+    def test_where_nothing_can_be_compared_the_alert_stays(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        fill(path, slower().tolist())
+        assert main(["alerts", str(path), "confirm"]) == 1
+        assert "inconclusive (no environment's name says what was there before" in capsys.readouterr().err
+        assert {each.state for each in updated(path) if each.kind == "slower"} == {"unconfirmed"}

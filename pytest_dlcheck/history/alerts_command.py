@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     note.add_argument("day", help="as 2026-12-31")
     note.add_argument("text")
     confirm = actions.add_parser("confirm", help="measure again, in pairs, what is suspected or not confirmed")
-    confirm.add_argument("--with", dest="command", required=True, metavar="COMMAND", help="see docs/history.md")
+    confirm.add_argument(
+        "--with",
+        dest="command",
+        default=None,
+        metavar="COMMAND",
+        help="what compares (default: dlcheck bench against an environment with the versions from before); see docs/history.md",
+    )
     confirm.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS")
 
 
@@ -62,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from pytest_dlcheck.history import alerts as kept
     from pytest_dlcheck.history.confirm import by_command, confirm
+    from pytest_dlcheck.history.gate import by_bench
     from pytest_dlcheck.history.store import open_history
     from pytest_dlcheck.history.telling import post
 
@@ -74,7 +82,12 @@ def run(options: argparse.Namespace) -> int:
         elif options.action == "note":
             kept.note(history, options.day, options.text)
         elif options.action == "confirm":
-            confirm(history, whole, by_command(options.command, options.timeout), lambda line: print(line, file=sys.stderr))  # noqa: T201
+            rerun = (
+                by_command(options.command, options.timeout)
+                if options.command
+                else partial(by_bench, timeout_s=options.timeout)
+            )
+            confirm(history, whole, rerun, lambda line: print(line, file=sys.stderr))  # noqa: T201
             whole = kept.update(history)
         everything = kept.alerts(history)
         if options.webhook:
