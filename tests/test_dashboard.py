@@ -319,6 +319,21 @@ class TestInABrowser:
         assert 0.009 < low < 0.01
         assert 0.0102 < high < 0.0105
 
+    def test_of_a_long_line_the_newest_part_is_drawn_and_all_of_it_on_demand(self, tmp_path: Path, chromium: Browser) -> None:
+        noise = np.random.default_rng(0).normal(0, 0.01, 500)
+        with open_history(tmp_path / "h.db", write=True) as history:
+            for night in range(500):
+                step = 0.01 * float(np.exp(noise[night])) * (1.2 if night > 450 else 1)
+                history.add(histories.report(night - 500, measurements=[histories.measurement(step_s=[step])]), "it")
+        assert main(["dashboard", str(tmp_path / "h.db"), "-o", str(tmp_path / "site")]) == 0
+        path = next(path for path in (tmp_path / "site" / "series").glob("*.html") if "fit, step" in path.read_text())
+        chromium.open(path)
+        points = "document.querySelectorAll('#chart .scatterlayer .points path').length"
+        chromium.until(f"{points} === 400")
+        chromium.click("#every")
+        chromium.until(f"{points} === 500")
+        assert chromium.complaints() == []
+
     def test_filters_are_typed_chosen_and_linked_to(self, site: Path, chromium: Browser) -> None:
         chromium.open(site / "matrix.html", "#?only=one")
         assert self.shown(chromium) == ["one"]
