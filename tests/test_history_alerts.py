@@ -328,15 +328,36 @@ class TestGate:
         assert environment_before(asked) == name
         assert name is None or understood(name) is not None
 
-    @pytest.mark.parametrize(("status", "verdict"), [(0, "ok"), (1, "regressed"), (3, "inconclusive"), (2, "inconclusive")])
-    def test_the_status_of_the_comparison_is_the_verdict(
-        self, status: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("phase", "verdict"),
+        [
+            ("step", "ok"),
+            ("build", "regressed"),
+            ("process", "inconclusive"),
+            ("first_step", "inconclusive"),
+            ("call", "inconclusive"),
+        ],
+    )
+    def test_the_verdict_is_of_the_phase_that_the_alert_is_about(
+        self, phase: str, verdict: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ran: list[list[str]] = []
+        said = {
+            "gate": "cpu",
+            "verdict": {
+                "outcome": "regressed",
+                "step": {"cpu": {"outcome": "ok", "why": "-60 %"}, "wall": {"outcome": "regressed", "why": ""}},
+                "phases": {
+                    "build": {"outcome": "regressed", "change": 0.4},
+                    "memory": {"outcome": "inconclusive", "change": 0.1},
+                },
+            },
+        }
 
         def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
             ran.append(command)
-            return subprocess.CompletedProcess(command, status)
+            Path(command[-1]).write_text(json.dumps({"results": [said]}))
+            return subprocess.CompletedProcess(command, 1)
 
         monkeypatch.setattr(subprocess, "run", run)
         monkeypatch.setattr(gate, "versions", lambda name: {"keras": "3.15.1"})
@@ -344,14 +365,18 @@ class TestGate:
             "backend": "jax",
             "device": "cpu:0",
             "workload": "mlp",
+            "side": "fit",
+            "phase": phase,
             "before": {"versions": {"keras": "3.14.1"}},
             "after": {"versions": {"keras": "3.15.1"}},
         }
         assert gate.by_bench(asked, 5.0)["verdict"] == verdict
-        assert ran[0][2:] == ["pytest_dlcheck.cli", "bench", "mlp", "--against", "keras3.14.1-jax", *ran[0][7:]]
+        count = 0 if phase == "call" else 1
+        assert [each[2:7] for each in ran] == [["pytest_dlcheck.cli", "bench", "mlp", "--against", "keras3.14.1-jax"]] * count
+        assert gate.by_bench({**asked, "side": "loop"}, 5.0)["verdict"] == "inconclusive"
         monkeypatch.setattr(gate, "versions", lambda name: {"keras": "3.15.0"})
         assert "which is not what became slower" in gate.by_bench(asked, 5.0)["why"]
-        assert len(ran) == 1
+        assert len(ran) == count
 
     def test_where_nothing_can_be_compared_the_alert_stays(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         fill(path, slower().tolist())

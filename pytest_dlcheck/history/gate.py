@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_dlcheck.backends import versions
@@ -12,8 +15,8 @@ from pytest_dlcheck.backends import versions
 __all__ = ["by_bench", "environment_before"]
 
 Asked = Mapping[str, Any]
-VERDICTS = {0: "ok", 1: "regressed"}
-"""By the status of `dlcheck bench`; any other is no verdict."""
+PHASES = {"import": "import", "build": "build", "first_step": "compile", "process": "memory"}
+"""By the name in a history: what `dlcheck bench` calls it. Steps have a verdict of their own."""
 
 
 def _inconclusive(why: str) -> dict[str, Any]:
@@ -57,13 +60,33 @@ def by_bench(asked: Asked, timeout_s: float) -> Mapping[str, Any]:
     other = [f"{each} {version}" for each, version in here.items() if each in wanted and wanted[each] != version]
     if other:
         return _inconclusive(f"here is {', '.join(other)}, which is not what became slower")
+    phase = asked["phase"]
+    if asked["side"] != "fit" or (phase not in PHASES and phase != "step"):
+        return _inconclusive(f"dlcheck bench measures no {phase} of {asked['side']}: give a command with --with")
     command = [sys.executable, "-m", "pytest_dlcheck.cli", "bench", asked["workload"], "--against", name]
-    command += ["--backend", asked["backend"], "--device", asked["device"]]
-    try:
-        # What it prints is for whoever watches; its status is the verdict.
-        done = subprocess.run(command, stdout=sys.stderr, timeout=timeout_s, check=False)  # noqa: S603 - itself
-    except subprocess.TimeoutExpired:
-        return _inconclusive(f"it took longer than {timeout_s:.0f} s")
-    if done.returncode not in VERDICTS:
-        return _inconclusive(f"dlcheck bench ended with status {done.returncode}")
-    return {"verdict": VERDICTS[done.returncode], "against": name}
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "bench.json"
+        command += ["--backend", asked["backend"], "--device", asked["device"], "--json", str(written)]
+        try:
+            # What it prints is for whoever watches.
+            done = subprocess.run(command, stdout=sys.stderr, timeout=timeout_s, check=False)  # noqa: S603 - itself
+        except subprocess.TimeoutExpired:
+            return _inconclusive(f"it took longer than {timeout_s:.0f} s")
+        try:
+            (result,) = json.loads(written.read_text(encoding="utf-8"))["results"]
+            return {**_of_phase(result, phase), "against": name}
+        except (OSError, ValueError, KeyError):
+            return _inconclusive(f"dlcheck bench ended with status {done.returncode} and measured nothing")
+
+
+def _of_phase(result: Mapping[str, Any], phase: str) -> dict[str, Any]:
+    """The verdict on what the alert is about, whatever else became slower or faster.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if phase == "step":
+        found = result["verdict"]["step"][result["gate"]]
+        return {"verdict": found["outcome"], "said": found["why"]}
+    found = result["verdict"]["phases"][PHASES[phase]]
+    return {"verdict": found["outcome"], "change": found["change"]}
