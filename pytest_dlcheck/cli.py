@@ -12,11 +12,11 @@ from pytest_dlcheck.commands import COMMANDS as HERE
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.history.cli import COMMANDS as OF_HISTORY
 
-__all__ = ["main"]
+__all__ = ["main", "parser_of_commands"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives the exit status."""
+def parser_of_commands() -> argparse.ArgumentParser:
+    """Knows every subcommand; what one does is `call` of what it gives."""
     parser = argparse.ArgumentParser(
         prog="dlcheck", description="Checks how a deep-learning framework behaves and how fast it trains."
     )
@@ -24,7 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (text, description, add) in {**HERE, **OF_HISTORY}.items():
         add(commands.add_parser(name, help=text, description=description))
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives the exit status."""
+    options = parser_of_commands().parse_args(arguments)
     try:
         return int(options.call(options))
     except DlcheckError as error:

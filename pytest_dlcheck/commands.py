@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_dlcheck.errors import DlcheckError
+
 __all__ = ["COMMANDS"]
 
 Parser = argparse.ArgumentParser
@@ -72,16 +74,27 @@ def _env(options: Options) -> int:
 
 def _add_merge(command: Parser) -> None:
     command.add_argument(
-        "report", nargs="+", help="a folder that --dl-report wrote, its report.json, or a folder of such folders"
+        "report", nargs="+", help="a folder that --dl-report wrote, its report.json, a folder of such folders; or histories"
     )
-    command.add_argument("-o", "--output", metavar="DIR", required=True, help="where to write the merged report")
+    command.add_argument(
+        "-o", "--output", metavar="PATH", required=True, help="a folder for the merged report, or a history to add to"
+    )
     command.set_defaults(call=_merge)
 
 
 def _merge(options: Options) -> int:
+    from pytest_dlcheck.history.joining import is_history, join
     from pytest_dlcheck.report.merge import merge
 
-    return merge(options.report, options.output)
+    histories = [each for each in options.report if is_history(each)]
+    if not histories:
+        return merge(options.report, options.output)
+    if len(histories) < len(options.report):
+        raise DlcheckError(
+            f"{histories[0]} is a history, and others are none: merge one or the other, and `dlcheck track` reports"
+        )
+    print(f"{options.output}: {join(histories, options.output)} runs are new")  # noqa: T201 - the command's answer
+    return 0
 
 
 def _add_drawing(command: Parser) -> None:

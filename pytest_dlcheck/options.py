@@ -41,6 +41,8 @@ def add_options(parser: pytest.Parser) -> None:
         ("require", "NAMES", "Backends and devices whose absence is an error instead of a skip, separated by commas."),
         ("seed", "N", "Where everything random comes from: an integer, or 'random'. Default: 0."),
         ("report", "DIR", "Write report.json, index.html and summary.md there."),
+        ("history", "FILE", "Add this run to a history, as `dlcheck track` does; the file is made if there is none."),
+        ("label", "NAME", "Which of several environments this is, where one --dl-history holds several."),
         (
             "budget",
             "TIME",
@@ -96,6 +98,9 @@ class Plan(NamedTuple):
     require: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
     report: str | None = None
+    history: str | None = None
+    label: str = ""
+    """Of this environment in the history."""
     against: str | None = None
     """The name of another product, to be compared with."""
     problem: str | None = None
@@ -205,6 +210,15 @@ def _report_folder(text: str) -> str:
     except OSError as error:
         raise DlcheckError(f"--dl-report: cannot write to {text}: {error.strerror or error}") from None
     return str(folder)
+
+
+def _history_file(text: str) -> str:
+    """The file, made or seen to be a history that can be written to, before an hour is spent on what it is to hold."""
+    from pytest_dlcheck.history.store import open_history
+
+    path = Path(text).absolute()
+    with open_history(path, write=True):
+        return str(path)
 
 
 class _Discoveries:
@@ -343,7 +357,11 @@ def plan_run(config: pytest.Config) -> Plan:
     require = tuple(_names(text, "--dl-require")) if (text := _value(config, "dl_require")) else ()
     _check_required(require, backends, devices, kinds, discoveries)
 
-    report = _value(config, "dl_report")
+    report, history, label = (_value(config, f"dl_{name}") for name in ("report", "history", "label"))
+    if label and not history:
+        raise DlcheckError("--dl-label names an environment in a history: give --dl-history FILE too")
+    # Only a run writes anything: not --collect-only, and no worker.
+    writes = not config.option.collectonly and not hasattr(config, "workerinput")
     return Plan(
         backends=tuple(backends),
         devices=devices,
@@ -356,8 +374,9 @@ def plan_run(config: pytest.Config) -> Plan:
         left_out=left_out,
         require=require,
         subjects=tuple(config.getoption("dl_subject") or ()),
-        # Only a run writes a report: not --collect-only.
-        report=_report_folder(report) if report and not config.option.collectonly else None,
+        report=_report_folder(report) if report and writes else None,
+        history=_history_file(history) if history and writes else None,
+        label=label or "",
         against=_against(config),
         problem=problem,
     )

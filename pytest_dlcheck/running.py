@@ -14,6 +14,7 @@ from pytest_dlcheck.run import RUN, VERDICTS, Run, Verdicts
 from pytest_dlcheck.seeds import derive
 
 if TYPE_CHECKING:
+    from pytest_dlcheck.items import Facts
     from pytest_dlcheck.routing import BackendScheduling
 
 __all__ = ["annotate", "distrust_wide_floats", "finish", "make_scheduler", "run_timed", "seed", "summarize"]
@@ -123,6 +124,8 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         "findings": said.findings if report.when == "call" else [],
         "known_issue": item.stash.get(KNOWN_ISSUE, None),
     }
+    if report.when == "call":
+        item.user_properties += _properties(facts, said)
     if report.failed and call.when == "call":
         run = item.config.stash[RUN]
         report.sections.append(
@@ -134,6 +137,16 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
                 + (f" --dl-device {facts.device}" if facts.device else ""),
             )
         )
+
+
+def _properties(facts: Facts, said: Verdicts) -> list[tuple[str, object]]:
+    """What JUnit's XML says of a test beside pass and fail."""
+    named = {"subject": facts.subject, "backend": facts.backend, "device": facts.device, "verdict": said.outcome}
+    found: list[tuple[str, object]] = [(f"dlcheck.{name}", value) for name, value in named.items() if value is not None]
+    for each in said.findings:
+        name = ".".join(filter(None, ["dlcheck.property", each["property"], each["dtype"], each["mode"]]))
+        found.append((name, each["verdict"]))
+    return found
 
 
 def finish(session: pytest.Session) -> None:

@@ -128,7 +128,7 @@ def register_collector(config: pytest.Config, *, needed: bool) -> None:
     run = config.stash.get(RUN, None)
     if run is None or run.is_worker or run.collector is not None or config.option.collectonly:
         return
-    if not (needed or run.plan.chosen or run.plan.report or run.is_controller):
+    if not (needed or run.plan.chosen or run.plan.report or run.plan.history or run.is_controller):
         return
     from pytest_dlcheck.report.collect import Collector
 

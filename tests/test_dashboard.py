@@ -5,19 +5,21 @@ from __future__ import annotations
 import html.parser
 import json
 import re
-import shutil
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urldefrag
 
 import histories
 import numpy as np
 import pytest
+from browser import Browser, available, browser
 
+from pytest_dlcheck.cases.case import Case, Tensor, plain
 from pytest_dlcheck.cli import main
-from pytest_dlcheck.dashboard import pages
-from pytest_dlcheck.dashboard.drawing import strip
+from pytest_dlcheck.dashboard import pages, subjects
+from pytest_dlcheck.dashboard.differences import differences
+from pytest_dlcheck.dashboard.drawing import bands, strip
+from pytest_dlcheck.dashboard.stretches import held, stretches, upgrades
 from pytest_dlcheck.history.examine import examine
 from pytest_dlcheck.history.store import open_history
 from pytest_dlcheck.report.html import GLYPHS
@@ -106,11 +108,91 @@ def test_a_check_that_is_no_longer_run_is_neither_red_nor_green(tmp_path: Path) 
 
 def test_upgrades_are_told_with_what_failed_before_and_since(history: Path) -> None:
     with open_history(history) as found:
-        rows = pages.version_rows(examine(found))
-    assert [(row.product, row.moved, row.failing) for row in rows] == [
-        ("torch", ["keras 3.15.0 to 3.15.1"], (1, 1)),
-        ("jax", ["keras 3.15.0 to 3.15.1"], (1, 1)),
+        rows = upgrades(found, stretches(examine(found)))
+    assert [(row.stretch.product, row.stretch.moved, row.checks, row.failed, row.fails, row.newly) for row in rows] == [
+        (name, ["keras 3.15.0 to 3.15.1"], 4, 1, 1, 0) for name in ("torch", "jax")
     ]
+
+
+def test_suites_of_one_night_are_one_night_and_old_upgrades_keep_their_figures(tmp_path: Path) -> None:
+    def night(number: int, keras: str, first: str, second: str) -> None:
+        products = [histories.product(keras=keras)]
+        for hour, (subject, verdict) in enumerate((("a", first), ("b", second))):
+            made = histories.report(number, [histories.result(subject, verdict)], products=products)
+            made["run"]["started"] = made["run"]["started"].replace("T03", f"T0{3 + hour}")
+            history.add(made, "it")
+
+    with open_history(tmp_path / "h.db", write=True) as history:
+        night(0, "3.0", "fail", "pass")
+        night(1, "3.1", "pass", "fail")
+        for number in range(2, 100):  # by now the verdicts of those nights are no longer looked at one by one
+            night(number, "3.1", "pass", "pass")
+        found = stretches(examine(history))
+        (row,) = upgrades(history, found)
+        told = held(history, found)
+    assert (row.checks, row.failed, row.fails, row.newly) == (2, 1, 1, 1)
+    assert [(each.stretch.versions["keras"], each.verdict, each.failing) for each in told["a"]] == [
+        ("3.1", "pass", 0),
+        ("3.0", "fail", 1),
+    ]
+
+
+def test_a_suite_that_broke_is_seen_behind_the_next_of_its_night(tmp_path: Path) -> None:
+    with open_history(tmp_path / "h.db", write=True) as history:
+        for hour, status in ((3, 3), (4, 0)):
+            made = histories.report(0, [histories.result(f"s{hour}")])
+            made["run"] |= {"started": f"2026-03-01T0{hour}:00:00+00:00", "exit_status": status}
+            history.add(made, "it")
+        assert [each.exit_status for each in pages.currents(examine(history))] == [3]
+        history.add(histories.report(1, [histories.result("s3")]), "it")
+        assert [each.exit_status for each in pages.currents(examine(history))] == [0]
+
+
+def test_two_products_are_put_beside_each_other(history: Path) -> None:
+    with open_history(history) as found:
+        whole = examine(found)
+        data = differences(whole, pages.currents(whole), {each.check.subject: "page" for each in whole.checks})
+    assert [each["name"] for each in data["products"]] == ["jax", "torch"]
+    assert data["checks"] == [["one", "page", "reference", "cpu:0, float32, eager", ["pass", "fail"]]]
+    assert data["figures"] == []  # measured in one of them alone
+
+
+def test_a_subject_of_ours_says_what_is_specified(site: Path) -> None:
+    text = Page((site / "subject" / "keras.layers.Dense.html").read_text()).text
+    assert "computed independently, in float64" in text
+    assert "Over versions" in text
+    assert subjects.facts("keras.layers.NoSuchLayer") == subjects.facts("mine") == []
+    assert subjects.meaning("reference")
+    assert subjects.meaning("no_such_property") == ""
+
+
+def test_a_failure_can_be_run_again(tmp_path: Path, needs: Callable[..., None]) -> None:
+    """The script of a page and its case are what the report's would be."""
+    drawn = plain(Case("keras.layers.Dense", {"units": 2}, Tensor((2, 3))))
+    with open_history(tmp_path / "h.db", write=True) as history:
+        found = [histories.result("keras.layers.Dense", "fail", case=drawn), histories.result("b", "fail", case={"odd": 1})]
+        history.add(histories.report(0, found), "it")
+    assert main(["dashboard", str(tmp_path / "h.db"), "-o", str(tmp_path / "site")]) == 0
+    cases = {each.name for each in (tmp_path / "site" / "cases").iterdir()}
+    assert cases == {"1.json", "1.py", "2.json"}
+    assert "keras.layers.Dense" in (tmp_path / "site" / "cases" / "1.py").read_text()
+    links = Page((tmp_path / "site" / "subject" / "keras.layers.Dense.html").read_text()).links
+    assert {"../cases/1.py", "../cases/1.json"} <= set(links)
+    needs("torch")
+    assert main(["replay", str(tmp_path / "site" / "cases" / "1.json")]) == 0  # it was no true failure
+
+
+def test_the_band_of_a_drift_is_as_wide_as_its_noise_and_as_steep_as_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.005, 100)
+    with open_history(tmp_path / "h.db", write=True) as history:
+        for night in range(100):
+            step = 0.01 * (1 + 0.002 * night) * float(np.exp(noise[night]))
+            history.add(histories.report(night, measurements=[histories.measurement(step_s=[step])]), "it")
+        report = next(each for each in examine(history).lines if each.line.key.phase == "step")
+    (band,) = bands(report)
+    assert band["middle"] == pytest.approx(0.01, rel=0.02)
+    assert band["end"] == pytest.approx(0.012, rel=0.02)
+    assert band["wide"] == pytest.approx(2 * 0.005 * 0.011, rel=0.5)
 
 
 def test_a_strip_joins_what_is_the_same() -> None:
@@ -138,7 +220,9 @@ def test_nothing_of_a_report_becomes_html(site: Path) -> None:
         assert 'href="javascript' not in text
         assert "49" not in re.findall(r"&amp;(.{2})", text)
         # Its own scripts, and the data of a chart.
-        assert Page(text).scripts == (4 if path.parent.name == "series" else 1)
+        assert Page(text).scripts == (
+            {"series": 4, "diff": 4}.get(path.stem if path.name == "diff.html" else path.parent.name, 1)
+        )
     assert any(HOSTILE in Page(path.read_text()).text for path in site.rglob("*.html"))
 
 
@@ -157,7 +241,7 @@ def test_a_series_page_holds_its_figures_and_its_change(site: Path) -> None:
 
 def test_the_overview_says_what_changed_and_why(site: Path) -> None:
     text = Page((site / "index.html").read_text()).text
-    assert re.search(r"\d+ changes to look at", text)
+    assert re.search(r"Last night: \d+ changes to look at", text)
     assert "keras 3.15.0 to 3.15.1" in text
     assert "newly failing: one, reference, torch" in re.sub(r"\s+", " ", text)
 
@@ -181,33 +265,158 @@ def test_a_history_without_runs_is_an_error(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "site").exists()
 
 
-def chromium(page: str, tmp_path: Path) -> tuple[str, str]:
-    """The page as it stands after its scripts have run, and what they complained of."""
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
-    rest = ["--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path}", page]
-    done = subprocess.run([*command, *rest], capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+needs_a_browser = pytest.mark.skipif(not available(), reason="needs chromium and chromedriver")
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@needs_a_browser
 class TestInABrowser:
     def series(self, site: Path) -> Path:
         return next(path for path in (site / "series").glob("*.html") if "mlp, fit, step, torch" in path.read_text())
 
-    def test_pages_complain_of_nothing(self, site: Path, tmp_path: Path) -> None:
-        every = ["index", "matrix", "performance", "versions", "register"]
-        for place, name in enumerate([*(f"{each}.html" for each in every), f"series/{self.series(site).name}"]):
-            text, complaints = chromium((site / name).as_uri(), tmp_path / str(place))
-            assert complaints == "", name
-            assert "taken" not in re.findall(r"<title>(.*?)</title>", text)[0]
+    def shown(self, chromium: Browser) -> list[str]:
+        return list(
+            chromium.run(
+                "return [...document.querySelectorAll('tr[data-text]')].filter((r) => !r.hidden).map((r) => r.dataset.text)"
+            )
+        )
 
-    def test_a_chart_is_drawn_and_two_nights_compared(self, site: Path, tmp_path: Path) -> None:
-        text, _ = chromium(f"{self.series(site).as_uri()}#10,35", tmp_path)
-        assert "step +" in text
-        said = re.findall(r'id="said"[^>]*>(.*?)<', text)[0]
-        assert re.match(r"The second is 1\.[12]\d+ times the first; versions differ: ", said)
+    def test_pages_complain_of_nothing_and_run_nothing_of_a_report(self, site: Path, chromium: Browser) -> None:
+        hostile = list((site / "subject").glob("a.*.html"))
+        assert hostile
+        for path in [*site.glob("*.html"), self.series(site), *hostile, site / "subject" / "one.html"]:
+            chromium.open(path)
+            assert chromium.complaints() == [], path.name
+            assert chromium.run("return document.title") != "taken"
 
-    def test_a_link_with_a_filter_filters(self, site: Path, tmp_path: Path) -> None:
-        text, _ = chromium(f"{(site / 'matrix.html').as_uri()}#?only=one", tmp_path)
-        shown: list[Any] = [row for row in Page(text).rows if "hidden" not in row]
-        assert [row["data-text"] for row in shown] == ["one"]
+    def test_a_chart_is_drawn_and_two_nights_compared(self, site: Path, chromium: Browser) -> None:
+        chromium.open(self.series(site), "#10,35")
+        chromium.until("document.querySelector('#chart .annotation-text')")
+        texts = chromium.run("return [...document.querySelectorAll('#chart .annotation-text')].map((e) => e.textContent)")
+        assert any(text.startswith("step +") for text in texts)
+        said = "return document.getElementById('said').textContent"
+        assert re.match(r"The second is 1\.[12]\d+ times the first; versions differ: ", chromium.run(said))
+        chromium.run("const one = document.getElementById('one'); one.value = 34; one.dispatchEvent(new Event('input'))")
+        assert "; same versions" in chromium.run(said)
+        assert chromium.url.endswith("#34,35")
+        assert chromium.run("return document.querySelectorAll('#samples .points path').length") == 6
+
+    def test_a_wild_night_is_drawn_at_the_edge(self, tmp_path: Path, chromium: Browser) -> None:
+        with open_history(tmp_path / "h.db", write=True) as history:
+            for night in range(30):
+                step = 0.01 + 0.0001 * (night % 3) + (night == 20)
+                history.add(histories.report(night, measurements=[histories.measurement(step_s=[step])]), "it")
+        assert main(["dashboard", str(tmp_path / "h.db"), "-o", str(tmp_path / "site")]) == 0
+        path = next(path for path in (tmp_path / "site" / "series").glob("*.html") if "fit, step" in path.read_text())
+        chromium.open(path)
+        chromium.until("document.querySelector('#chart .points path')")
+        low, high = chromium.run("return document.getElementById('chart').layout.yaxis.range")
+        assert 0.009 < low < 0.01
+        assert 0.0102 < high < 0.0105
+
+    def test_of_a_long_line_the_newest_part_is_drawn_and_all_of_it_on_demand(self, tmp_path: Path, chromium: Browser) -> None:
+        noise = np.random.default_rng(0).normal(0, 0.01, 500)
+        with open_history(tmp_path / "h.db", write=True) as history:
+            for night in range(500):
+                step = 0.01 * float(np.exp(noise[night])) * (1.2 if night > 450 else 1)
+                history.add(histories.report(night - 500, measurements=[histories.measurement(step_s=[step])]), "it")
+        assert main(["dashboard", str(tmp_path / "h.db"), "-o", str(tmp_path / "site")]) == 0
+        path = next(path for path in (tmp_path / "site" / "series").glob("*.html") if "fit, step" in path.read_text())
+        chromium.open(path)
+        points = "document.querySelectorAll('#chart .scatterlayer .points path').length"
+        chromium.until(f"{points} === 400")
+        chromium.click("#every")
+        chromium.until(f"{points} === 500")
+        assert chromium.complaints() == []
+
+    def test_filters_are_typed_chosen_and_linked_to(self, site: Path, chromium: Browser) -> None:
+        chromium.open(site / "matrix.html", "#?only=one")
+        assert self.shown(chromium) == ["one"]
+        chromium.run("const only = document.getElementById('only'); only.value = ''; only.dispatchEvent(new Event('input'))")
+        assert len(self.shown(chromium)) == 4
+        chromium.write("#search", "dense keras")
+        assert self.shown(chromium) == ["keras.layers.Dense"]
+        assert chromium.url.endswith("#?q=dense+keras")
+        chromium.write("#search", "xyz")
+        assert self.shown(chromium) == []
+        assert chromium.run("return document.getElementById('nothing').checkVisibility()")
+
+    def test_keys_lead_through_pages_and_rows(self, site: Path, chromium: Browser) -> None:
+        chromium.open(site / "index.html")
+        chromium.press("m")
+        chromium.until("location.pathname.endsWith('matrix.html') && document.readyState === 'complete'")
+        chromium.press("jj")
+        assert chromium.run("return document.activeElement.textContent.replaceAll('\\u200b', '')") == "both"
+        chromium.press("/")
+        assert chromium.run("return document.activeElement.id") == "search"
+        chromium.press("m")  # in a field a letter is a letter
+        assert chromium.run("return document.getElementById('search').value") == "m"
+        chromium.press("\ue00c")  # escape
+        chromium.press("?")
+        assert chromium.run("return document.getElementById('keys').open")
+
+    def test_anything_is_found_by_its_name(self, site: Path, chromium: Browser) -> None:
+        chromium.open(site / "versions.html")
+        chromium.press("f")
+        chromium.press("layers dense")
+        assert chromium.until("document.querySelector('#found a')?.textContent") == "keras.layers.Dense"
+        chromium.press("\ue007")  # enter
+        chromium.until("location.pathname.endsWith('keras.layers.Dense.html')")
+        chromium.open(site / "index.html")
+        chromium.write("#find", "script")
+        assert chromium.until("document.querySelector('#found a')?.textContent") == f"a.{HOSTILE}"
+        chromium.write("#find", " nowhere")
+        assert chromium.until("document.getElementById('found').textContent") == "nothing of that name"
+
+    def test_a_click_on_a_change_leads_to_its_check(self, site: Path, chromium: Browser) -> None:
+        chromium.open(site / "index.html")
+        chromium.run("[...document.querySelectorAll('.group a')].find((a) => a.textContent.startsWith('one, ')).click()")
+        chromium.until("location.pathname.endsWith('subject/one.html')")
+        assert chromium.until("document.querySelector('tr:target')?.dataset.kind") == "bad"
+
+    def test_two_products_are_chosen_swapped_and_linked_to(self, site: Path, chromium: Browser) -> None:
+        rows = "return [...document.querySelectorAll('#checks tbody tr')].map((row) => row.innerText.split(/\\s+/))"
+        chromium.open(site / "diff.html")
+        assert chromium.run(rows) == [["one", "reference", "cpu:0,", "float32,", "eager", "✓", "pass", "✗", "fail"]]
+        chromium.click("#swap")
+        assert chromium.run(rows)[0][-4:] == ["✗", "fail", "✓", "pass"]
+        assert chromium.url.endswith("#?first=torch&second=jax")
+        chromium.open(site / "diff.html", "#?first=torch&second=torch")
+        assert chromium.run("return document.getElementById('said').textContent") == "The same product twice."
+
+    def test_an_old_history_says_so(self, site: Path, chromium: Browser) -> None:
+        chromium.open(site / "index.html")
+        assert "The newest run began" in chromium.run("return document.getElementById('late').innerText")
+
+    @pytest.mark.parametrize("width", [1280, 700, 400])
+    def test_no_page_is_wider_than_the_window(self, width: int, site: Path, chromium: Browser) -> None:
+        chromium.resize(width)
+        for path in [*site.glob("*.html"), self.series(site), site / "subject" / "keras.layers.Dense.html"]:
+            chromium.open(path)
+            assert chromium.run("return document.documentElement.scrollWidth - innerWidth") <= 0, path.name
+
+
+@needs_a_browser
+def test_the_dark_page_is_dark(site: Path, tmp_path: Path) -> None:
+    with browser(tmp_path / "profile", dark=True) as found:
+        found.open(site / "index.html")
+        assert found.run("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 27)"
+
+
+@needs_a_browser
+@pytest.mark.parametrize("kind", ["results", "measurements"])
+def test_a_history_of_one_kind_has_pages_without_holes(kind: str, tmp_path: Path, chromium: Browser) -> None:
+    rows = {"results": [histories.result()], "measurements": [histories.measurement()]}
+    with open_history(tmp_path / "h.db", write=True) as history:
+        history.add(histories.report(0, **{kind: rows[kind]}), "it")
+    assert main(["dashboard", str(tmp_path / "h.db"), "-o", str(tmp_path / "site")]) == 0
+    for path in (tmp_path / "site").rglob("*.html"):
+        chromium.open(path)
+        assert chromium.complaints() == [], path.name
+        if path.name != "register.html":  # there these words are the frameworks'
+            assert not re.search(r"undefined|NaN|\bNone\b(?! found)", chromium.run("return document.body.innerText")), path.name

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pytest_dlcheck.cli import parser_of_commands
 from pytest_dlcheck.items import MARKERS
 from pytest_dlcheck.models.documented import DOCUMENTED
 from pytest_dlcheck.models.spec import ModelSpec
@@ -36,6 +39,33 @@ def test_ci_and_the_nightly_do_the_main_job() -> None:
     job = MAIN_JOB.split("&& ")[-1].partition("--dl-report report")[0].strip()
     assert f"{job} --dl-report" in (ROOT / ".ci" / "run").read_text()
     assert MAIN_JOB.split("&& ")[-1] in (ROOT / ".github" / "workflows" / "nightly.yml").read_text()
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """Every `dlcheck` that stands in a text, as a shell would give it its words."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        for command in re.split(r"&&|;", line):
+            words = shlex.split(command.strip().removeprefix("- run: ").removeprefix("run: "), comments=True)
+            while words and words[0] not in ("dlcheck", ".venv/bin/dlcheck"):
+                words = words[1:]
+            if words:
+                found.append(list(itertools.takewhile(lambda each: each not in ("|", ">", ">>"), words[1:])))
+    return found
+
+
+@pytest.mark.parametrize("source", ["nightly.yml", "history.md"])
+def test_every_dlcheck_command_is_one_that_there_is(source: str) -> None:
+    if source == "nightly.yml":
+        text = "\n".join(
+            line for line in (ROOT / ".github" / "workflows" / source).read_text().splitlines() if ".venv/bin/dlcheck " in line
+        )
+    else:
+        text = "\n".join(blocks(PAGES[source], "sh"))
+    found = commands_of(text)
+    assert len(found) >= 5
+    for command in found:
+        parser_of_commands().parse_args(command)
 
 
 @pytest.mark.parametrize("command", [MAIN_JOB, TESTS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ import numpy as np
 import pytest
 
 from pytest_dlcheck.cli import main
+from pytest_dlcheck.environments.names import understood
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.history import alerts as kept
+from pytest_dlcheck.history import gate
 from pytest_dlcheck.history.behaviour import Seen, turns
 from pytest_dlcheck.history.causes import described, grouped, moved
 from pytest_dlcheck.history.confirm import by_command, confirm
+from pytest_dlcheck.history.gate import environment_before
 from pytest_dlcheck.history.store import open_history
 
 
@@ -118,6 +122,13 @@ class TestAlerts:
         assert alert.title == "mlp, fit, step, torch"
         assert alert.cause == "keras 3.15.1 to 3.16.0, commits c043..c044"
         assert alert.evidence["effect"] == pytest.approx(0.1, abs=0.02)
+
+    def test_a_drift_is_due_to_no_version_that_moved_where_the_window_begins(self, path: Path) -> None:
+        drifting = noisy(150) * np.linspace(1.0, 1.12, 150)
+        fill(path, drifting.tolist(), versions=lambda night: {"keras": "3.15.0" if night < 50 else "3.15.1"})
+        (alert,) = [each for each in updated(path) if each.kind == "slower" and "fit, step" in each.title]
+        assert alert.evidence["kind"] == "trend"
+        assert alert.cause == "a slow drift, which no single night began"
 
     def test_one_cause_is_one_group(self, path: Path) -> None:
         fill(path, slower(), workloads=("mlp", "cnn", "rnn"))
@@ -284,3 +295,91 @@ class TestCommand:
         assert main(["alerts", str(path)]) == 2
         assert "there is no history" in capsys.readouterr().err
         assert not path.exists()
+
+
+class TestGate:
+    """The rerun without a command."""
+
+    @pytest.mark.parametrize(
+        ("backend", "before", "after", "name"),
+        [
+            (
+                "tensorflow",
+                {"tensorflow": "2.20.0", "keras": "3.14.1"},
+                {"tensorflow": "2.21.0", "keras": "3.14.1"},
+                "tf2.20.0-keras3.14.1",
+            ),
+            (
+                "tensorflow",
+                {"tensorflow-cpu": "2.14.0", "keras": "2.14.0"},
+                {"tensorflow-cpu": "2.15.0", "keras": "2.15.0"},
+                "tf2.14.0",
+            ),
+            ("jax", {"jax": "0.10.2", "keras": "3.14.1"}, {"jax": "0.10.2", "keras": "3.15.0"}, "keras3.14.1-jax"),
+            ("jax", {"jax": "0.10.1", "keras": "3.15.0"}, {"jax": "0.10.2", "keras": "3.15.0"}, None),
+            ("torch", {"torch": "2.13.0+cpu", "keras": "3.14.1"}, {"torch": "2.13.0+cpu", "keras": "3.14.1"}, None),
+            ("tensorflow", {"tensorflow": "2.21.0", "numpy": "2.3"}, {"tensorflow": "2.21.0", "numpy": "2.4"}, None),
+        ],
+    )
+    def test_the_environment_from_before(
+        self, backend: str, before: dict[str, str], after: dict[str, str], name: str | None
+    ) -> None:
+        asked = {"backend": backend, "before": {"versions": before}, "after": {"versions": after}}
+        assert environment_before(asked) == name
+        assert name is None or understood(name) is not None
+
+    @pytest.mark.parametrize(
+        ("phase", "verdict"),
+        [
+            ("step", "ok"),
+            ("build", "regressed"),
+            ("process", "inconclusive"),
+            ("first_step", "inconclusive"),
+            ("call", "inconclusive"),
+        ],
+    )
+    def test_the_verdict_is_of_the_phase_that_the_alert_is_about(
+        self, phase: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ran: list[list[str]] = []
+        said = {
+            "gate": "cpu",
+            "verdict": {
+                "outcome": "regressed",
+                "step": {"cpu": {"outcome": "ok", "why": "-60 %"}, "wall": {"outcome": "regressed", "why": ""}},
+                "phases": {
+                    "build": {"outcome": "regressed", "change": 0.4},
+                    "memory": {"outcome": "inconclusive", "change": 0.1},
+                },
+            },
+        }
+
+        def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+            ran.append(command)
+            Path(command[-1]).write_text(json.dumps({"results": [said]}))
+            return subprocess.CompletedProcess(command, 1)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        monkeypatch.setattr(gate, "versions", lambda name: {"keras": "3.15.1"})
+        asked = {
+            "backend": "jax",
+            "device": "cpu:0",
+            "workload": "mlp",
+            "side": "fit",
+            "phase": phase,
+            "before": {"versions": {"keras": "3.14.1"}},
+            "after": {"versions": {"keras": "3.15.1"}},
+        }
+        assert gate.by_bench(asked, 5.0)["verdict"] == verdict
+        count = 0 if phase == "call" else 1
+        assert [each[2:7] for each in ran] == [["pytest_dlcheck.cli", "bench", "mlp", "--against", "keras3.14.1-jax"]] * count
+        assert gate.by_bench({**asked, "side": "loop"}, 5.0)["verdict"] == "inconclusive"
+        monkeypatch.setattr(gate, "versions", lambda name: {"keras": "3.15.0"})
+        assert "which is not what became slower" in gate.by_bench(asked, 5.0)["why"]
+        assert len(ran) == count
+
+    def test_where_nothing_can_be_compared_the_alert_stays(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        fill(path, slower().tolist())
+        assert main(["alerts", str(path), "confirm"]) == 1
+        assert "inconclusive (no environment's name says what was there before" in capsys.readouterr().err
+        assert {each.state for each in updated(path) if each.kind == "slower"} == {"unconfirmed"}

@@ -7,8 +7,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from pytest_dlcheck.history.detect import RULES, changes, noise_floor, suspicion
-from pytest_dlcheck.history.divisive import best_splits, change_points, t_test
+from pytest_dlcheck.history.detect import RULES, _beyond_the_usual, changes, noise_floor, suspicion
+from pytest_dlcheck.history.divisive import Split, best_splits, change_points, t_test
 from pytest_dlcheck.history.robust import autocorrelation, hampel_clip, robust_sd
 from pytest_dlcheck.history.votes import ENOUGH, votes
 
@@ -170,6 +170,15 @@ class TestChanges:
         assert found.effect > 1
         assert not [each for each in changes(nights(74).tolist()) if each.kind == "spread"]
 
+    def test_a_step_no_larger_than_what_came_and_went_before_is_none(self) -> None:
+        level = np.zeros(40)
+        level[20:26] = 0.05
+        split = Split(40, 1e-6, 0.0, 0.04)
+        for before, kept in ((level, []), (np.zeros(40), [split])):
+            assert _beyond_the_usual([split], np.concatenate([before, np.full(6, 0.04)]), 0) == kept
+        # Of a level that lasts longer than that bulge, the bulge says less.
+        assert _beyond_the_usual([split], np.concatenate([level, np.full(12, 0.04)]), 0) == [split]
+
     def test_too_few_nights_say_nothing(self) -> None:
         assert changes([1.0, 1.0, 2.0, 2.0]) == []
         assert changes([]) == []
@@ -198,6 +207,15 @@ class TestSuspicion:
         values = [*nights(40).tolist(), 1.1]
         assert suspicion(values, (), cleared=41) is None
         assert suspicion([*values, 1.1], (), cleared=41) is not None
+
+    def test_where_nights_scatter_much_an_ordinary_night_is_measured_again(self) -> None:
+        calm, wild = (np.exp(np.random.default_rng(3).normal(0, sd, 60)) for sd in (0.01, 0.06))
+        calm[-1] = wild[-1] = 1.03
+        # A tenth slower could look like that on the wild one, in one night of twenty, and not on the calm one.
+        assert suspicion([*calm[:-1], 1.02], []) is None
+        found = suspicion(list(wild), [])
+        assert found is not None
+        assert found.nights == 1
 
     def test_a_new_level_is_too_young(self) -> None:
         values = stepped(at=55, effect=0.2).tolist()

@@ -195,6 +195,14 @@ class TestKeeping:
             tracked(tmp_path, histories.report(night, [histories.result()], products=[histories.product(keras=version)]))
         assert "give each a --label" in capsys.readouterr().err.replace("\n", " ")
 
+    def test_a_clock_that_went_backwards_is_noticed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for night, said in ((5, False), (6, False), (2, True)):
+            assert tracked(tmp_path, histories.report(night, [histories.result()])) == 0
+            told = " ".join(capsys.readouterr().err.split())
+            assert ("the clock of its machine is wrong" in told) is said
+        with open_history(tmp_path / "history.db") as history:
+            assert [run.started[8:10] for run in history.runs()] == ["03", "06", "07"]
+
     def test_another_reference_is_refused(self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         report = histories.report(0, [histories.result()])
         assert tracked(tmp_path, report, "--reference", "linear") == 0

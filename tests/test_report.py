@@ -295,7 +295,7 @@ def test_a_measurement_is_kept_whole_for_the_side_that_its_test_asked_for(run: R
 
 def test_the_three_files_hold_the_same_report(run: Run, tmp_path: Path) -> None:
     results = [Result(facts("test_a"), "fail", f"≠ {HOSTILE}"), Result(facts("test_b"), "pass")]
-    path = write(str(tmp_path), run, results, started=STARTED, seconds=1.23456, exit_status=1)
+    path = write(str(tmp_path), as_json(run, results, started=STARTED, seconds=1.23456, exit_status=1))
 
     assert path == tmp_path / "index.html"
     assert {each.name for each in tmp_path.iterdir()} == {"report.json", "index.html", "summary.md"}
@@ -389,6 +389,7 @@ def test_a_run_writes_its_verdicts_to_the_report(runs: Runs) -> None:
 
 
 def test_half_a_surrogate_pair_in_a_message_does_not_cost_the_report(run: Run, tmp_path: Path) -> None:
-    write(str(tmp_path), run, [Result(facts("test_a"), "fail", "x \udc80")], started=STARTED, seconds=1.0, exit_status=1)
+    results = [Result(facts("test_a"), "fail", "x \udc80")]
+    write(str(tmp_path), as_json(run, results, started=STARTED, seconds=1.0, exit_status=1))
     assert "\\udc80" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "\\udc80" in (tmp_path / "summary.md").read_text(encoding="utf-8")

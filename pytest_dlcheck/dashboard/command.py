@@ -27,6 +27,7 @@ def dashboard(options: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from pytest_dlcheck.dashboard.site import Site, write
+    from pytest_dlcheck.dashboard.stretches import held, stretches, upgrades
     from pytest_dlcheck.errors import DlcheckError
     from pytest_dlcheck.history.alerts import alerts, mutes, update
     from pytest_dlcheck.history.examine import verdicts_since
@@ -34,13 +35,13 @@ def dashboard(options: argparse.Namespace) -> int:
     from pytest_dlcheck.known_issues import load
 
     begun = time.perf_counter()
-    with open_history(options.history) as history:
-        if not history.runs():
-            raise DlcheckError(f"the history {options.history} holds no run yet")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)
-        with open_history(options.history, write=True) as history:
+        with open_history(options.history, write=True, make=False) as history:
+            if not history.runs():
+                raise DlcheckError(f"the history {options.history} holds no run yet")
             whole = update(history)
+            found = stretches(whole)
             site = Site(
                 whole,
                 alerts(history),
@@ -48,6 +49,10 @@ def dashboard(options: argparse.Namespace) -> int:
                 annotations=history.annotations(),
                 mutes=mutes(history),
                 register=load(),
+                stretches=found,
+                upgrades=upgrades(history, found),
+                held=held(history, found),
+                cases=history.cases(),
                 title=options.title,
                 now=dt.datetime.now(dt.timezone.utc),
             )

@@ -42,15 +42,19 @@ def sparkline(report: LineReport) -> str:
 
 
 def bands(report: LineReport) -> list[dict[str, float]]:
-    """Each level with its noise: from which night to which, the middle, and how far nights scatter."""
+    """Each level with its noise: from which night to which, the middle at either end, and how far nights scatter."""
     steps = [each.index for each in report.changes if each.kind == "step"]
-    edges = [0, *steps, len(report.values)]
+    trend = next((each for each in report.changes if each.kind == "trend"), None)
+    edges = sorted({0, *steps, *([trend.index] if trend else []), len(report.values)})
     made = []
     for first, last in pairwise(edges):
         part = report.values[first:last]
-        if part:
-            middle = statistics.median(part)
-            made.append({"first": first, "last": last - 1, "middle": middle, "wide": BAND_SD * robust_sd(part)})
+        middle = end = statistics.median(part)
+        if trend is not None and first == trend.index:
+            middle, end = trend.before, trend.after
+        slope = (end - middle) / max(1, len(part) - 1)
+        rest = [value - middle - slope * place for place, value in enumerate(part)]
+        made.append({"first": first, "last": last - 1, "middle": middle, "end": end, "wide": BAND_SD * robust_sd(rest)})
     return made
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_dlcheck.history.causes import moved
 from pytest_dlcheck.history.examine import CheckReport, Whole
 from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.report.table import worst
@@ -15,13 +14,9 @@ from pytest_dlcheck.report.table import worst
 __all__ = [
     "Current",
     "MatrixRow",
-    "ProductRow",
-    "VersionRow",
     "broken",
     "currents",
     "matrix_rows",
-    "product_rows",
-    "version_rows",
 ]
 
 # A check that its product's runs have not held for so long is no longer there: it is neither red nor green.
@@ -55,8 +50,8 @@ class Current:
         started: when its last run began.
         run: the place of that run.
         counts: of the verdicts of its checks, each as it was last seen.
-        left_out: what that run left out, and why.
-        exit_status: pytest's.
+        left_out: what the runs of that day left out, and why.
+        exit_status: pytest's, the largest of that day.
     """
 
     name: str
@@ -79,9 +74,13 @@ def currents(whole: Whole) -> list[Current]:
     counts: dict[str, Counter[str]] = {}
     for check in present(whole):
         counts.setdefault(check.check.product, Counter())[check.seen[-1].verdict] += 1
-    found = {}
+    found: dict[str, Current] = {}
     for place, run in enumerate(whole.runs):
         for each in whole.products.get(run.id, ()):
+            before = found.get(each.name)
+            # A night may be several runs, of a suite each: one that broke must not vanish behind the next.
+            same = before is not None and before.started[:10] == run.started[:10]
+            statuses = [run.exit_status, before.exit_status if before is not None and same else None]
             found[each.name] = Current(
                 each.name,
                 each.backend,
@@ -90,8 +89,8 @@ def currents(whole: Whole) -> list[Current]:
                 run.started,
                 place,
                 counts.get(each.name, {}),
-                run.left_out,
-                run.exit_status,
+                {**(before.left_out if before is not None and same else {}), **run.left_out},
+                max((status for status in statuses if status is not None), default=None),
             )
     return [found[name] for name in sorted(found)]
 
@@ -147,62 +146,3 @@ def matrix_rows(whole: Whole, products: Sequence[str]) -> list[MatrixRow]:
 def broken(whole: Whole) -> list[CheckReport]:
     """Checks whose last verdict says that the runner, not the property, gave up."""
     return [each for each in present(whole) if each.seen[-1].verdict in BROKEN]
-
-
-@dataclass(frozen=True)
-class VersionRow:
-    """When the versions of a product changed, and how many checks failed before and after."""
-
-    product: str
-    started: str
-    moved: Sequence[str]
-    commit: str | None
-    failing: tuple[int, int]
-
-
-def version_rows(whole: Whole) -> list[VersionRow]:
-    """The newest first."""
-    failing: dict[tuple[int, str], int] = {}
-    for check in whole.checks:
-        for seen in check.seen:
-            key = seen.run, check.check.product
-            failing[key] = failing.get(key, 0) + (seen.verdict not in HARMLESS)
-    last: dict[str, tuple[int, Mapping[str, str]]] = {}
-    rows = []
-    for place, run in enumerate(whole.runs):
-        for each in whole.products.get(run.id, ()):
-            if each.name in last:
-                before, versions = last[each.name]
-                changed = moved(versions, each.versions)
-                if changed:
-                    pair = failing.get((before, each.name), 0), failing.get((place, each.name), 0)
-                    rows.append(VersionRow(each.name, run.started, changed, run.commit, pair))
-            last[each.name] = place, each.versions
-    return rows[::-1]
-
-
-@dataclass(frozen=True)
-class ProductRow:
-    """One product's stretch of nights with the same versions."""
-
-    product: str
-    versions: str
-    first: str
-    last: str
-    runs: int
-
-
-def product_rows(whole: Whole) -> list[ProductRow]:
-    """Each product's stretches, the newest first."""
-    rows: list[ProductRow] = []
-    current: dict[str, int] = {}
-    for run in whole.runs:
-        for each in whole.products.get(run.id, ()):
-            text = ", ".join(f"{name} {version}" for name, version in sorted(each.versions.items()))
-            place = current.get(each.name)
-            if place is not None and rows[place].versions == text:
-                rows[place] = ProductRow(each.name, text, rows[place].first, run.started, rows[place].runs + 1)
-            else:
-                current[each.name] = len(rows)
-                rows.append(ProductRow(each.name, text, run.started, run.started, 1))
-    return rows[::-1]

@@ -15,14 +15,17 @@ from typing import Any
 
 from pytest_dlcheck import __version__
 from pytest_dlcheck.dashboard import pages
-from pytest_dlcheck.dashboard.drawing import bands, series_data, sparkline, strip
+from pytest_dlcheck.dashboard.drawing import sparkline, strip
+from pytest_dlcheck.dashboard.jobs import pages_of
+from pytest_dlcheck.dashboard.stretches import Held, Stretch, Upgrade
+from pytest_dlcheck.dashboard.subjects import Reproducer, meaning
 from pytest_dlcheck.errors import DlcheckError
-from pytest_dlcheck.history.alerts import Alert, groups
-from pytest_dlcheck.history.alerts_command import effect_of
+from pytest_dlcheck.history.alerts import Alert
 from pytest_dlcheck.history.examine import LineReport, Whole
+from pytest_dlcheck.history.telling import effect_of
 from pytest_dlcheck.known_issues import KnownIssue
+from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.report.html import GLYPHS
-from pytest_dlcheck.report.table import SEVERITY
 from pytest_dlcheck.report.words import duration, memory
 
 __all__ = ["MARK", "Site", "write"]
@@ -30,7 +33,8 @@ __all__ = ["MARK", "Site", "write"]
 MARK = ".dlcheck-dashboard"
 """In the folder of a site: what may be written over."""
 
-SHOWN_RUNS = 60
+# A nightly product that has not run for so long has missed a night.
+STALE_HOURS = 36
 
 
 class Site:
@@ -45,6 +49,10 @@ class Site:
         annotations: Sequence[tuple[str, str]],
         mutes: Sequence[Mapping[str, Any]],
         register: Sequence[KnownIssue],
+        stretches: Sequence[Stretch],
+        upgrades: Sequence[Upgrade],
+        held: Mapping[str, Sequence[Held]],
+        cases: Mapping[int, tuple[int, str, str]],
         title: str,
         now: dt.datetime,
     ) -> None:
@@ -54,19 +62,25 @@ class Site:
         self.annotations = annotations
         self.mutes = mutes
         self.register = register
+        self.stretches = stretches
+        self.upgrades = upgrades
+        self.held = held
+        self.cases = cases
         self.title = title
         self.now = now
         self.currents = pages.currents(whole)
         self.subjects = sorted({each.check.subject for each in whole.checks})
         self.names = {subject: _name(subject) for subject in self.subjects}
+        self.days = {each.id: each.started[:10] for each in whole.runs}
+        self._subject_of = {each.id: each.check.subject for each in whole.checks}
 
     def link(self, alert: Alert) -> str:
         """The page of what an alert is about."""
         kind, _, number = alert.what.partition(":")
         if kind == "line":
             return f"series/{number}.html"
-        subject = next((each.check.subject for each in self.whole.checks if each.id == int(number)), None)
-        return "index.html" if subject is None else f"subject/{self.names[subject]}.html"
+        subject = self._subject_of.get(int(number))
+        return "index.html" if subject is None else f"subject/{self.names[subject]}.html#check-{number}"
 
 
 def _name(subject: str) -> str:
@@ -83,11 +97,10 @@ def _figure(report: LineReport, value: float) -> str:
     return memory(int(value)) if report.line.key.unit == "bytes" else f"{value:.4g} {report.line.key.unit}"
 
 
-def _from_usual(report: LineReport) -> float | None:
-    """How far the last night lies from the level before the last change, or from its own."""
-    found = bands(report)
-    level = found[-2] if len(found) > 1 else found[-1]
-    return report.values[-1] / level["middle"] - 1 if level["middle"] > 0 else None
+def _find(site: Site) -> list[list[str]]:
+    """What the search of every page finds: title and address."""
+    found = [[f"subject/{name}.html", subject] for subject, name in site.names.items()]
+    return [*found, *([f"series/{each.line.id}.html", each.line.key.title()] for each in site.whole.lines)]
 
 
 def _environment(site: Site) -> Any:
@@ -114,8 +127,10 @@ def _environment(site: Site) -> Any:
         figure=_figure,
         sparkline=sparkline,
         strip=strip,
+        meaning=meaning,
+        harmless=sorted(HARMLESS),
         version=__version__,
-        stale_hours=36,
+        stale_hours=STALE_HOURS,
     )
     return environment
 
@@ -149,85 +164,28 @@ def write(site: Site, folder: Path, tick: Callable[[str, int, int], None]) -> in
 def _write_pages(site: Site, target: Path, tick: Callable[[str, int, int], None]) -> int:
     import plotly.offline
 
-    for name in ("assets", "series", "subject"):
+    for name in ("assets", "series", "subject", "cases"):
         (target / name).mkdir(parents=True)
     (target / MARK).write_text(f"pytest-dlcheck {__version__}\n", encoding="utf-8")
     for each in resources.files("pytest_dlcheck.dashboard").joinpath("assets").iterdir():
         (target / "assets" / each.name).write_bytes(each.read_bytes())
     (target / "assets" / "plotly.min.js").write_text(plotly.offline.get_plotlyjs(), encoding="utf-8")
+    (target / "assets" / "find.js").write_text(f"window.dlcheckPages = {json.dumps(_find(site))};\n", encoding="utf-8")
     environment = _environment(site)
-    jobs = _jobs(site)
+    jobs = pages_of(site)
     templates: dict[str, Any] = {}
     for place, (template, path, values) in enumerate(jobs):
         found = templates.setdefault(template, environment.get_template(f"{template}.html.j2"))
         root = "../" * path.count("/")
         (target / path).write_text(found.render(root=root, **values), encoding="utf-8", errors="backslashreplace")
+        for each in values.get("reproducers", {}).values():
+            _write_case(target / "cases", each)
         tick(template, place + 1, len(jobs))
     return len(jobs)
 
 
-def _jobs(site: Site) -> list[tuple[str, str, dict[str, Any]]]:
-    """Which pages there are: template, path, what it is given."""
-    whole = site.whole
-    products = [each.name for each in site.currents]
-    known = {each.what for each in site.alerts if each.loud}
-    rows = [(report, _from_usual(report), f"line:{report.line.id}" in known) for report in whole.lines]
-    rows.sort(key=lambda row: (not row[2], -abs(row[1] or 0.0)))
-    loud = [each for each in site.alerts if each.loud]
-    last = whole.runs[-1].started[:10]
-    jobs: list[tuple[str, str, dict[str, Any]]] = [
-        (
-            "index",
-            "index.html",
-            {
-                "page": "overview",
-                "loud": groups(whole, loud),
-                "count": len(loud),
-                "better": groups(
-                    whole, [each for each in site.alerts if each.better and each.state in ("confirmed", "unconfirmed")]
-                ),
-                "suspects": [each for each in site.alerts if each.state == "suspect"],
-                "quiet": [
-                    each
-                    for each in site.alerts
-                    if each.state in ("confirmed", "unconfirmed") and (each.muted or each.acknowledged)
-                ],
-                "last": last,
-                "broken": pages.broken(whole),
-                "rows": pages.matrix_rows(whole, products),
-            },
-        ),
-        ("matrix", "matrix.html", {"page": "matrix", "products": products, "rows": pages.matrix_rows(whole, products)}),
-        ("performance", "performance.html", {"page": "performance", "rows": rows}),
-        (
-            "versions",
-            "versions.html",
-            {"page": "versions", "rows": pages.version_rows(whole), "stretches": pages.product_rows(whole)},
-        ),
-        ("register", "register.html", {"page": "register", "seen": _seen_issues(site)}),
-    ]
-    for report in whole.lines:
-        told = [each for each in site.alerts if each.what == f"line:{report.line.id}"]
-        data = {**series_data(report, whole), "notes": [list(each) for each in site.annotations]}
-        jobs.append(
-            ("series", f"series/{report.line.id}.html", {"page": "performance", "report": report, "told": told, "data": data})
-        )
-    checks: dict[str, list[Any]] = {}
-    for check in whole.checks:
-        checks.setdefault(check.check.subject, []).append(check)
-    for subject in site.subjects:
-        # The worst first; among equals as they are named.
-        found = sorted(checks[subject], key=lambda each: SEVERITY.index(each.seen[-1].verdict))
-        values = {"page": "matrix", "subject": subject, "checks": found, "shown": SHOWN_RUNS}
-        jobs.append(("subject", f"subject/{site.names[subject]}.html", values))
-    return jobs
-
-
-def _seen_issues(site: Site) -> dict[str, int]:
-    """How many checks fail, as they were last seen, with each link."""
-    found: dict[str, int] = {}
-    for check in site.whole.checks:
-        link = site.messages.get(check.id, (None, None, None))[1]
-        if link is not None:
-            found[link] = found.get(link, 0) + 1
-    return found
+def _write_case(folder: Path, found: Reproducer) -> None:
+    """The case for `dlcheck replay`, and the script beside it."""
+    (folder / f"{found.name}.json").write_text(found.case, encoding="utf-8", errors="backslashreplace")
+    if found.script is not None:
+        (folder / f"{found.name}.py").write_text(found.script, encoding="utf-8", errors="backslashreplace")

@@ -31,6 +31,7 @@ BETTER = ("newly passing", "faster", "less")
 
 
 _NOT_YET = "to be measured again"
+_DRIFT = "a slow drift, which no single night began"
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,13 @@ def _of_line(report: LineReport, whole: Whole) -> list[_Found]:
         if days[points[change.index].run] < max(days.values()) - FRESH and change.kind != "trend":
             continue
         first, last = points[change.index], points[max(0, change.index - 1)]
-        cause = _cause(
-            whole, whole.place(last.run), whole.place(first.run), (dict(last.series.versions), dict(first.series.versions))
+        # A drift's first night is where the window begins: whatever moved there is not its cause.
+        cause = (
+            _DRIFT
+            if change.kind == "trend"
+            else _cause(
+                whole, whole.place(last.run), whole.place(first.run), (dict(last.series.versions), dict(first.series.versions))
+            )
         )
         found.append(
             _Found(_kind(report, change), what, title, UNCONFIRMED, first.run, points[-1].run, cause, _told(report, change))

@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_dlcheck.errors import DlcheckError
 
 if TYPE_CHECKING:
     from pytest_dlcheck.history.alerts import Alert
     from pytest_dlcheck.history.examine import Whole
 
-__all__ = ["add_arguments", "effect_of", "run"]
+__all__ = ["add_arguments", "run"]
+
+WEBHOOK = "DLCHECK_WEBHOOK"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="acknowledged, muted, refuted and past ones too")
     parser.add_argument("--json", action="store_true", help="as JSON, for other programs")
     parser.add_argument("--markdown", metavar="FILE", default=None, help="append them to a file, as for $GITHUB_STEP_SUMMARY")
+    parser.add_argument("--annotations", action="store_true", help="print them as GitHub shows them beside a run")
+    parser.add_argument(
+        "--webhook",
+        metavar="URL",
+        default=os.environ.get(WEBHOOK) or None,
+        help=f"tell a chat what it was not told yet (default: ${WEBHOOK}, which keeps the address off the command line)",
+    )
+    parser.add_argument("--link", metavar="URL", default=None, help="to the dashboard, for the webhook's message")
+    parser.add_argument("--exit-zero", action="store_true", help="status 0 whatever is open")
     actions = parser.add_subparsers(dest="action", metavar="action")
     ack = actions.add_parser("ack", help="somebody has seen them")
     ack.add_argument("number", type=int, nargs="+")
@@ -36,7 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     note.add_argument("day", help="as 2026-12-31")
     note.add_argument("text")
     confirm = actions.add_parser("confirm", help="measure again, in pairs, what is suspected or not confirmed")
-    confirm.add_argument("--with", dest="command", required=True, metavar="COMMAND", help="see docs/history.md")
+    confirm.add_argument(
+        "--with",
+        dest="command",
+        default=None,
+        metavar="COMMAND",
+        help="what compares (default: dlcheck bench against an environment with the versions from before); see docs/history.md",
+    )
     confirm.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS")
 
 
@@ -48,11 +69,11 @@ def run(options: argparse.Namespace) -> int:
     """
     from pytest_dlcheck.history import alerts as kept
     from pytest_dlcheck.history.confirm import by_command, confirm
+    from pytest_dlcheck.history.gate import by_bench
     from pytest_dlcheck.history.store import open_history
+    from pytest_dlcheck.history.telling import post
 
-    with open_history(options.history) as found:
-        found.runs()  # refuses what is no history, before anything is made or written
-    with open_history(options.history, write=True) as history:
+    with open_history(options.history, write=True, make=False) as history:
         whole = kept.update(history)
         if options.action == "ack":
             kept.acknowledge(history, options.number, options.note, getpass.getuser())
@@ -61,38 +82,38 @@ def run(options: argparse.Namespace) -> int:
         elif options.action == "note":
             kept.note(history, options.day, options.text)
         elif options.action == "confirm":
-            confirm(history, whole, by_command(options.command, options.timeout), lambda line: print(line, file=sys.stderr))  # noqa: T201
+            rerun = (
+                by_command(options.command, options.timeout)
+                if options.command
+                else partial(by_bench, timeout_s=options.timeout)
+            )
+            confirm(history, whole, rerun, lambda line: print(line, file=sys.stderr))  # noqa: T201
             whole = kept.update(history)
         everything = kept.alerts(history)
+        if options.webhook:
+            post(history, whole, options.webhook, [each for each in everything if each.loud], options.link)
     told = everything if options.all else [each for each in everything if each.state in kept.OPEN and each.acknowledged is None]
     if not options.all:
         told = [each for each in told if each.muted is None]
+    _tell(options, whole, told)
+    return 1 if any(each.loud for each in everything) and not options.exit_zero else 0
+
+
+def _tell(options: argparse.Namespace, whole: Whole, told: Sequence[Alert]) -> None:
+    from pytest_dlcheck.history.telling import commands, markdown
+
     if options.json:
         print(json.dumps([asdict(each) for each in told], indent=1))  # noqa: T201
     else:
         _show(whole, told)
+    if options.annotations:
+        print(*commands(told), sep="\n", end="\n" if told else "")  # noqa: T201
     if options.markdown:
-        with Path(options.markdown).open("a", encoding="utf-8") as file:
-            file.write(markdown(whole, told))
-    return 1 if any(each.loud for each in everything) else 0
-
-
-def effect_of(alert: Alert) -> str:
-    """What is known of it, in a few words."""
-    evidence = alert.evidence
-    if alert.what.startswith("check:"):
-        before, after = evidence["errors"]
-        if alert.kind == "error size":
-            return f"{before:.2g} to {after:.2g} of its tolerance"
-        return f"{evidence['before']} to {evidence['after']}"
-    if alert.kind == "spread":
-        return f"scatters {1 + evidence['effect']:.1f} times as much"
-    text = f"{evidence['effect']:+.1%}"
-    if evidence.get("kind") == "trend":
-        text += ", slowly"
-    if evidence.get("kind") == "step":
-        text += f", {len(evidence['votes'])} of 5 other tests agree"
-    return text
+        try:
+            with Path(options.markdown).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(markdown(whole, told))
+        except OSError as error:
+            raise DlcheckError(f"{options.markdown} cannot be written: {error.strerror}") from None
 
 
 def _show(whole: Whole, told: Sequence[Alert]) -> None:
@@ -101,6 +122,7 @@ def _show(whole: Whole, told: Sequence[Alert]) -> None:
     from rich.table import Table
 
     from pytest_dlcheck.history.alerts import groups
+    from pytest_dlcheck.history.telling import effect_of
 
     console = Console()
     if not told:
@@ -114,19 +136,3 @@ def _show(whole: Whole, told: Sequence[Alert]) -> None:
             colour = "green" if each.better else "bold red" if each.state == "confirmed" else "yellow"
             table.add_row(str(each.id), each.state, escape(f"{each.kind}: {each.title}"), f"[{colour}]{effect_of(each)}")
         console.print(table)
-
-
-def markdown(whole: Whole, told: Sequence[Alert]) -> str:
-    """The same for a comment or a job summary."""
-    from pytest_dlcheck.history.alerts import groups
-
-    lines = [f"## {len(told)} {'change' if len(told) == 1 else 'changes'} to look at", ""]
-    for place, cause, found in groups(whole, told):
-        lines += [f"**{whole.runs[place].started[:10]}: {_cell(cause)}**", "", "| id | state | what | |", "|---|---|---|---|"]
-        lines += [f"| {each.id} | {each.state} | {each.kind}: {_cell(each.title)} | {effect_of(each)} |" for each in found]
-        lines.append("")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -84,7 +84,8 @@ def confirm(history: History, whole: Whole, rerun: Rerun, say: Callable[[str], N
         verdict = said.get("verdict")
         if verdict not in VERDICTS:
             raise DlcheckError(f"the rerun of alert {alert.id} said {verdict!r}, which is none of {', '.join(VERDICTS)}")
-        say(f"{alert.title}: {verdict}")
+        why = f" ({said['why']})" if "why" in said else ""
+        say(f"{alert.title}: {verdict}{why}")
         count += 1
         if verdict != "inconclusive":
             settle(history, alert, CONFIRMED if verdict == "regressed" else REFUTED, said)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.history.divisive import Split, change_points
 from pytest_dlcheck.history.robust import autocorrelation, hampel_clip, robust_sd
-from pytest_dlcheck.history.votes import ENOUGH, votes
+from pytest_dlcheck.history.votes import ENOUGH, SIDE, votes
 
 __all__ = ["RULES", "Change", "Rules", "Suspicion", "changes", "noise_floor", "suspicion"]
 
@@ -33,6 +33,8 @@ class Rules:
         suspicious_sd: if the newest nights are slower by more standard deviations of their mean, they are measured again.
         suspicious_nights: how many of the newest nights are looked at for that, one, two, ... up to these.
         suspicious_share: of the smallest change, from which on.
+        surely: a slowdown that one night must show, and half of it all of `suspicious_nights` together.
+        miss_sd: with what chance of missing it, as a quantile of the normal distribution: 1.645 for one in twenty.
         least: nights that a level must have before anything is said of it.
         trend_nights: nights that a trend needs.
         spread_nights: recent nights whose spread is compared with those before.
@@ -49,6 +51,8 @@ class Rules:
     suspicious_sd: float = 2.0
     suspicious_nights: int = 4
     suspicious_share: float = 0.8
+    surely: float = 0.10
+    miss_sd: float = 1.645
     least: int = 8
     trend_nights: int = 30
     spread_nights: int = 14
@@ -140,6 +144,7 @@ def changes(values: Sequence[float], floor: float | None = None, rules: Rules = 
         # With fewer nights before, there is no level yet that could have changed.
         if each.index >= rules.least
     ]
+    splits = _beyond_the_usual(splits, clipped, start)
     found = _without_drift([_step(each, splits, clipped, start) for each in splits], clipped, start, smallest, rules)
     if any(each.kind == "trend" for each in found):
         return found
@@ -149,6 +154,26 @@ def changes(values: Sequence[float], floor: float | None = None, rules: Rules = 
             found.append(extra)
             break
     return sorted(found, key=lambda each: each.index)
+
+
+def _beyond_the_usual(splits: list[Split], clipped: Array, start: int) -> list[Split]:
+    """Without steps that are no larger than what the same comparison showed on the level before."""
+    edges = [start, *(each.index for each in splits), len(clipped)]
+    return [
+        each
+        for place, each in enumerate(splits)
+        if each.size > _usual(clipped[edges[place] : each.index], edges[place + 2] - each.index)
+    ]
+
+
+def _usual(level: Array, nights: int) -> float:
+    """The largest difference between the mean of so many nights and of the dozen before them, all along one level."""
+    before = min(SIDE, len(level) // 2)
+    nights = min(nights, SIDE, len(level) - before)
+    sums = np.concatenate([[0.0], level.cumsum()])
+    middle = np.arange(before, len(level) - nights + 1)
+    after = (sums[middle + nights] - sums[middle]) / nights
+    return float(np.abs(after - (sums[middle] - sums[middle - before]) / before).max())
 
 
 def _step(split: Split, splits: Sequence[Split], clipped: Array, start: int) -> Change:
@@ -279,6 +304,10 @@ def suspicion(
         level = clipped[since:first]
         sd = robust_sd(level) / math.sqrt(nights)
         allowed = max(rules.suspicious_share * _smallest(floor, rules), rules.suspicious_sd * sd)
+        # Where nights scatter so much that such a slowdown could hide, what is an ordinary night there is measured again too.
+        if nights in (1, rules.suspicious_nights):
+            hidden = math.log1p(rules.surely if nights == 1 else rules.surely / 2) - rules.miss_sd * sd
+            allowed = min(allowed, max(hidden, rules.floors * (floor or 0.0)))
         effect = float(logs[first:].mean() - np.median(level))
         if effect > allowed:
             return Suspicion(nights, math.expm1(effect), math.expm1(allowed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import re
 import statistics
@@ -51,6 +52,9 @@ class Outcome:
     known_issue: str | None
     test: str | None
     examples: int
+    backend: str | None = None
+    case: str | None = None
+    """As JSON, the one that shows the verdict, as `dlcheck replay` takes it."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ def _outcome(check: Check, found: Sequence[Mapping[str, Any]]) -> Outcome:
         worst.get("known_issue"),
         worst.get("test"),
         sum(each.get("examples") or 1 for each in found),
+        worst["backend"],
+        None if worst.get("case") is None else json.dumps(worst["case"]),
     )
 
 

@@ -58,6 +58,12 @@ STEPS = (
         id INTEGER PRIMARY KEY, pattern TEXT NOT NULL, reason TEXT NOT NULL, until TEXT NOT NULL, made TEXT NOT NULL);
     CREATE TABLE annotations (id INTEGER PRIMARY KEY, at TEXT NOT NULL, text TEXT NOT NULL);
     """,
+    # 3: of each check the last case that showed something, to run it again.
+    """
+    CREATE TABLE cases (
+        check_id INTEGER PRIMARY KEY REFERENCES checks, run INTEGER NOT NULL REFERENCES runs, backend TEXT NOT NULL,
+        text TEXT NOT NULL);
+    """,
 )
 VERSION = len(STEPS)
 
@@ -132,13 +138,18 @@ def readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, *, write: bool = False, make: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection to a history, brought up to date first where it is to be written to.
+
+    Args:
+        path: of the file.
+        write: whether it is to be written to.
+        make: whether it is made, to be written to, where there is none.
 
     Raises:
         DlcheckError: there is none, it is damaged, another program's or from a newer version.
     """
-    if write and (not path.exists() or path.stat().st_size == 0):
+    if write and make and (not path.exists() or path.stat().st_size == 0):
         _create_at(path)
     if not path.exists():
         raise DlcheckError(f"there is no history {path}: `dlcheck track REPORT --history {path}` makes one")

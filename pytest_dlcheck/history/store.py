@@ -82,14 +82,14 @@ def unpacked(found: bytes) -> list[float]:
 
 
 @contextmanager
-def open_history(path: str | Path, *, write: bool = False) -> Iterator[History]:
-    """A history to read, or to write to as well; made where there is none and it is to be written to.
+def open_history(path: str | Path, *, write: bool = False, make: bool = True) -> Iterator[History]:
+    """A history to read, or to write to as well; made where there is none, it is to be written to and `make` allows.
 
     Raises:
         DlcheckError: see `schema.opened`.
     """
     place = Path(path)
-    with opened(place, write=write) as connection:
+    with opened(place, write=write, make=make) as connection:
         yield History(connection, place)
 
 
@@ -215,10 +215,13 @@ class History:
         rows = []
         for each in found:
             check = asdict(each.check)
+            number = self._identity("checks", digest(check), check)
+            if each.case is not None:
+                self._keep_case(number, run, str(each.backend), each.case)
             rows.append(
                 (
                     run,
-                    self._identity("checks", digest(check), check),
+                    number,
                     self._word(each.verdict),
                     each.error,
                     # What held is told by its figures alone: messages of passes would be most of the file.
@@ -229,6 +232,20 @@ class History:
                 )
             )
         self.connection.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _keep_case(self, check: int, run: int, backend: str, case: str) -> None:
+        """Instead of an earlier run's: one case of a check is enough to look into it."""
+        self.connection.execute(
+            "INSERT INTO cases VALUES (?, ?, ?, ?) ON CONFLICT (check_id) DO UPDATE SET run = excluded.run,"
+            " backend = excluded.backend, text = excluded.text"
+            " WHERE (SELECT started FROM runs WHERE id = excluded.run) >= (SELECT started FROM runs WHERE id = cases.run)",
+            (check, run, backend, case),
+        )
+
+    def cases(self) -> dict[int, tuple[int, str, str]]:
+        """Of each check that ever showed something: the last run that did, its backend, and the case as JSON."""
+        found = self.connection.execute("SELECT check_id, run, backend, text FROM cases")
+        return {check: (run, backend, text) for check, run, backend, text in found}
 
     def _add_points(self, run: int, found: Sequence[Point]) -> None:
         rows = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -153,7 +155,7 @@ class Collector:
         return found
 
     def finish(self, session: pytest.Session) -> None:
-        """Fails a run that checked nothing; writes the report if one was asked for."""
+        """Fails a run that checked nothing; writes the report and adds to the history if that was asked for."""
         results = self.results
         ran = [result for result in results if result.verdict != "skip"]
         if results and not ran and not self._others_ran and session.exitstatus == pytest.ExitCode.OK:
@@ -161,26 +163,49 @@ class Collector:
             self._complain(f"nothing ran: all {len(results)} tests were skipped, the first because {results[0].message}")
         if not results and self._run.plan.chosen and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._complain("no test was selected: look at the paths, at -k and at -m")
-        if self._run.plan.report is not None:
-            self._write(session)
+        plan = self._run.plan
+        if plan.report is None and plan.history is None:
+            return
+        from pytest_dlcheck.report.write import as_json
+
+        seconds = time.perf_counter() - self._clock
+        try:
+            report = as_json(
+                self._run, self.results, started=self._started, seconds=seconds, exit_status=int(session.exitstatus)
+            )
+        except Exception as error:  # noqa: BLE001 - the results on the terminal must not be lost over it
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            self._complain(f"the report could not be made: {type(error).__name__}: {error}")
+            return
+        if plan.report is not None:
+            self._write(session, plan.report, report)
+        if plan.history is not None:
+            self._track(session, plan.history, report)
 
     def _complain(self, line: str) -> None:
         self._last.append((f"ERROR: dlcheck: {line}", {"red": True, "bold": True}))
 
-    def _write(self, session: pytest.Session) -> None:
+    def _track(self, session: pytest.Session, path: str, report: dict[str, Any]) -> None:
+        from pytest_dlcheck.errors import DlcheckError
+        from pytest_dlcheck.history.store import open_history
+
+        try:
+            with open_history(path, write=True) as history:
+                # By way of JSON: the report's file, if somebody tracks it later, is the same run.
+                plain = json.loads(json.dumps(report))
+                number = history.add(plain, "this run", channel=self._run.plan.label, commit=os.environ.get("GITHUB_SHA"))
+        except DlcheckError as error:
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            self._complain(f"not kept in the history: {error}")
+        else:
+            self._last.append((f"dlcheck: history: {path}, run {number}", {"bold": True}))
+
+    def _write(self, session: pytest.Session, folder: str, report: dict[str, Any]) -> None:
         from pytest_dlcheck.report.write import write
 
-        folder = self._run.plan.report
-        assert folder is not None
         try:
-            written = write(
-                folder,
-                self._run,
-                self.results,
-                started=self._started,
-                seconds=time.perf_counter() - self._clock,
-                exit_status=int(session.exitstatus),
-            )
+            written = write(folder, report)
         except Exception as error:  # noqa: BLE001 - the results on the terminal must not be lost over it
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
             self._complain(f"the report could not be written to {folder}: {type(error).__name__}: {error}")

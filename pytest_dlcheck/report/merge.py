@@ -94,7 +94,7 @@ def merged_summary(report: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "## Products", "", *table_lines(header, held)]).rstrip() + "\n"
 
 
-def reports_in(path: str, *, but: Path) -> list[str]:
+def reports_in(path: str, *, but: Path | None = None) -> list[str]:
     """The reports that a path stands for: itself, or, of a folder that holds none, those of its subfolders.
 
     Args:
@@ -104,7 +104,8 @@ def reports_in(path: str, *, but: Path) -> list[str]:
     place = Path(path)
     if not place.is_dir() or (place / "report.json").exists():
         return [path]
-    inside = sorted(each.parent for each in place.glob("*/report.json") if each.parent.resolve() != but.resolve())
+    kept_out = None if but is None else but.resolve()
+    inside = sorted(each.parent for each in place.glob("*/report.json") if each.parent.resolve() != kept_out)
     return [str(each) for each in inside] or [path]
 
 

@@ -100,12 +100,12 @@ def merged(reports: Sequence[tuple[str, Report]]) -> dict[str, Any]:
         key: [
             {**entry, "product": names[homes[place, product_of(entry)]]}
             for place, (_, report) in enumerate(reports)
-            for entry in report[key]
+            for entry in report.get(key, ())
             if entry["backend"] is not None
         ]
-        for key in ("results", "measurements")
+        for key in ("results", "measurements", "series")
     }
-    if not entries["results"] and not entries["measurements"]:
+    if not any(entries.values()):
         raise DlcheckError("these reports hold no results at all")
     return {
         "schema": SCHEMA,
@@ -117,7 +117,7 @@ def merged(reports: Sequence[tuple[str, Report]]) -> dict[str, Any]:
             for run in report.get("runs")
             or [{"source": name, "products": sorted({names[homes[at]] for at in homes if at[0] == place}), **report["run"]}]
         ],
-        **entries,
+        **{key: found for key, found in entries.items() if found or key != "series"},
     }
 
 

@@ -9,11 +9,36 @@ from typing import Any
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.properties.verdict import VERDICTS
 
-__all__ = ["SCHEMA", "as_report", "product_of", "read_report"]
+__all__ = ["SCHEMA", "as_report", "file_of", "parsed", "product_of", "read_report"]
 
 SCHEMA = "dlcheck-report/1"
 
 Report = dict[str, Any]
+
+
+def file_of(path: str) -> Path:
+    """The file itself, where a folder that `--dl-report` wrote may have been given."""
+    place = Path(path)
+    return place / "report.json" if place.is_dir() else place
+
+
+def parsed(path: str) -> Any:
+    """The JSON of a file, or of the report in a folder.
+
+    Raises:
+        DlcheckError: it cannot be read, or is no JSON.
+    """
+    place = file_of(path)
+    try:
+        text = place.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DlcheckError(f"{place} cannot be read: {error.strerror}; give a folder that --dl-report wrote") from None
+    except UnicodeDecodeError:
+        raise DlcheckError(f"{place} is no report: it is not text") from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DlcheckError(f"{place} is no JSON ({error}): was the run that wrote it cut off?") from None
 
 
 def read_report(path: str) -> Report:
@@ -22,20 +47,7 @@ def read_report(path: str) -> Report:
     Raises:
         DlcheckError: it cannot be read, or is no report of this schema.
     """
-    place = Path(path)
-    if place.is_dir():
-        place /= "report.json"
-    try:
-        text = place.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DlcheckError(f"{place} cannot be read: {error.strerror}; give a folder that --dl-report wrote") from None
-    except UnicodeDecodeError:
-        raise DlcheckError(f"{place} is no report: it is not text") from None
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise DlcheckError(f"{place} is no JSON ({error}): was the run that wrote it cut off?") from None
-    return as_report(found, str(place))
+    return as_report(parsed(path), str(file_of(path)))
 
 
 def as_report(found: Any, name: str) -> Report:

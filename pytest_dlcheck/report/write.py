@@ -134,16 +134,8 @@ def _write_cases(folder: Path, results: Sequence[Mapping[str, Any]], keras: Mapp
         (folder / f"{name}.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 
-def write(
-    folder: str,
-    run: Run,
-    results: Sequence[Result],
-    *,
-    started: dt.datetime,
-    seconds: float,
-    exit_status: int,
-) -> Path:
-    """Writes the three files; gives the path of the page.
+def write(folder: str, report: Mapping[str, Any]) -> Path:
+    """Writes the three files of a report, as `as_json` gives it; gives the path of the page.
 
     Raises:
         OSError: the folder cannot be written to any more.
@@ -151,7 +143,6 @@ def write(
     from pytest_dlcheck.report.html import page
     from pytest_dlcheck.report.markdown import summary
 
-    report = as_json(run, results, started=started, seconds=seconds, exit_status=exit_status)
     target = Path(folder)
     (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     # What a test says may hold half of a surrogate pair, which no encoding takes.
