@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 
-__all__ = ["FormSeen", "ModelsSeen", "Run", "Variable"]
+__all__ = ["FormSeen", "Frozen", "Listing", "ModelsSeen", "Run", "Variable"]
 
 Array = NDArray[Any]
 
@@ -40,6 +40,7 @@ class Run:
         predicted: the outputs of `predict_on_batch`, which runs as a graph or compiled.
         steps: the loss of each `train_on_batch`.
         after: every variable after these.
+        optimizer: the optimizer's variables after these, by the weight that they belong to and their name.
     """
 
     inference: Sequence[Value]
@@ -52,6 +53,34 @@ class Run:
     predicted: Sequence[Value] = ()
     steps: Sequence[float] = ()
     after: Mapping[str, Array] = field(default_factory=dict)
+    optimizer: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a model says of its layers.
+
+    Attributes:
+        rows: the layers that `summary` lists, in order, with the number of parameters that stands beside each.
+        totals: the numbers below the table: `total`, `trainable`, `non-trainable`, and `optimizer` where it has one.
+        layers: the names in `model.layers`, in order.
+        sizes: the number of entries of each of these layers' weights, counted once each.
+        weights: the number of entries of the trainable weights of the model, and of the others.
+        optimizer: the number of entries of the optimizer's variables; 0 where it is not built.
+        by_name: for each name, the places in `model.layers` of the object that `get_layer(name)` gave.
+        by_index: the same for each index.
+        refused: whether `get_layer` raised a ValueError for a name and for an index that there is not.
+    """
+
+    rows: Sequence[tuple[str, int]]
+    totals: Mapping[str, int]
+    layers: tuple[str, ...]
+    sizes: tuple[int, ...]
+    weights: tuple[int, int]
+    optimizer: int
+    by_name: Mapping[str, tuple[int, ...]]
+    by_index: tuple[tuple[int, ...], ...]
+    refused: tuple[bool, bool]
 
 
 @dataclass(frozen=True)
@@ -64,6 +93,7 @@ class FormSeen:
         weights: the names of the model's own list of weights, in order, each with its layer's.
         declared: the shapes that the model declares for its outputs; None where it declares none.
         run: what it computes.
+        listing: what it says of its layers, or the error that asking ended in.
     """
 
     parameters: int
@@ -71,6 +101,7 @@ class FormSeen:
     weights: tuple[str, ...]
     declared: Sequence[tuple[int | None, ...]] | None
     run: Run
+    listing: Listing | Raised | None = None
 
 
 @dataclass

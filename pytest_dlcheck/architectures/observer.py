@@ -265,7 +265,7 @@ def same_runs(one: Run, other: Run) -> bool:
         and list(one.losses) == list(other.losses)
         and (not one.predicted or not other.predicted or same_values(one.predicted, other.predicted))
         and (not one.steps or not other.steps or list(one.steps) == list(other.steps))
-        and all(agree(name) for name in ("state", "gradients", "after"))
+        and all(agree(name) for name in ("state", "gradients", "after", "optimizer"))
     )
 
 
