@@ -247,6 +247,7 @@ def seen(**changes: Any) -> ModelsSeen:
     found.frozen = Frozen(0, (), ("l0/0:kernel",), ("l0/0:kernel", "l9/0:kernel"))
     found.cut = {"l0": ([value(1, 2)], [value(1, 2)])}
     found.batches = [value(1, 2)]
+    found.longer = ModelsSeen("float32", forms={"fresh subclass": form(), "open sizes": form()})
     # What rounding does: a few units in the last place.
     found.moved = [run(inference=[value(1 + 1e-7, 2)], steps=[3.0, 2.0000002, 1.5], gradients={**run().gradients})]
     return found

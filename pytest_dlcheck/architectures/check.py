@@ -101,7 +101,12 @@ def names_of_model(architecture: Architecture) -> dict[str, Any]:
     )
     given = {key for key, value in names.items() if key.startswith("any_") and key.endswith("_regularizer") and value}
     activity = "any_activity_regularizer" in given or "ActivityRegularization" in names["classes"]
-    return {**names, "activity_regularized": activity, "weight_regularized": bool(given - {"any_activity_regularizer"})}
+    return {
+        **names,
+        "activity_regularized": activity,
+        "weight_regularized": bool(given - {"any_activity_regularizer"}),
+        "drops_everything": any(build.arguments.get("rate") == 1 for build in walk(architecture)),
+    }
 
 
 def judge_architecture(architecture: Architecture, backend: Backend, *, copies: bool = True) -> dict[str, Verdict]:

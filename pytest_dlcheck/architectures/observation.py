@@ -116,7 +116,8 @@ class ModelsSeen:
         moved: the first form's run from weights and inputs moved by two units of roundoff, a few times; empty where the forms
             agree to the last bit, so that nobody needs to know.
         parting: where a form parts from the first one, in words, where the outputs do.
-        copies: the first form cloned, made from its config, made from JSON, saved and loaded: its run.
+        copies: the first form cloned, made from its config, made from JSON, saved and loaded, and built in other ways.
+        longer: the forms that take inputs of any length, given longer ones than they were built with.
         frozen: what was trainable after `trainable = False`, and what training then changed; None if it was not tried.
         cut: the outputs of models that end at each layer, beside those that the layers gave when the whole model ran.
         batches: the outputs for the samples one by one, put together; None where they depend on each other.
@@ -129,6 +130,7 @@ class ModelsSeen:
     moved: list[Run] = field(default_factory=list)
     parting: dict[str, str] = field(default_factory=dict)
     copies: dict[str, FormSeen | Raised] = field(default_factory=dict)
+    longer: ModelsSeen | Raised | None = None
     frozen: Frozen | Raised | None = None
     cut: dict[str, tuple[Sequence[Value], Sequence[Value]]] | Raised | None = None
     batches: Sequence[Value] | Raised | None = None

@@ -32,6 +32,7 @@ def _parts(seen: ModelsSeen) -> Iterator[tuple[str, object]]:
     yield "frozen", seen.frozen
     yield "cut", seen.cut
     yield "one by one", seen.batches
+    yield "longer", seen.longer
 
 
 def parameters(seen: ModelsSeen) -> Verdict | None:
@@ -187,6 +188,14 @@ def inference_keeps(seen: ModelsSeen) -> Verdict | None:
     return passed(f"{len(seen.others) + 1} models keep their variables")
 
 
+def longer(seen: ModelsSeen) -> Verdict | None:
+    """Where sizes were left open, longer inputs give what a model built for them gives, called and in `predict_on_batch`."""
+    if not isinstance(seen.longer, ModelsSeen):
+        return None
+    found = [check(seen.longer) for check in (outputs, masks, predict, training_call)]
+    return first_failure(*(verdict for verdict in found if verdict is not None))
+
+
 PROPERTIES: Mapping[str, Callable[[ModelsSeen], Verdict | None]] = MappingProxyType(
     {
         "accepts": accepts,
@@ -201,6 +210,7 @@ PROPERTIES: Mapping[str, Callable[[ModelsSeen], Verdict | None]] = MappingProxyT
         "gradients": gradients,
         "training": training,
         "predict": predict,
+        "longer": longer,
         "cut": cut,
         "batches": batches,
         "frozen": frozen,

@@ -216,10 +216,10 @@ class Watcher:
 
     def predict(self) -> list[Value]:
         """The outputs of `predict_on_batch`."""
+        assert self._optimizer_start is not None  # compiled, so that Keras does not choose how
         return [self.value(leaf) for leaf in leaves_of(self.model.predict_on_batch(self._given))]
 
     def _trained(self, like: Sequence[Value]) -> tuple[list[Value], list[float]]:
-        assert self._optimizer_start is not None
         state = self.state()
         predicted = self.predict()
         self.set_state(state)
