@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planted_models import MIDDLE, THAWED, value
 
 from pytest_dlcheck.architectures.added_losses import AddedLosses, added_losses_count
 from pytest_dlcheck.architectures.architecture import Architecture, Node, describe, pruned, walk
@@ -189,10 +190,6 @@ def test_layers_that_a_version_lacks_are_not_drawn() -> None:
 # Properties: a sound observation, and one planted defect for each.
 
 
-def value(*numbers: float, dtype: str = "float32") -> Value:
-    return Value(dtype, np.array([numbers], dtype="float32"))
-
-
 def run(**changes: Any) -> Run:
     sound = Run(
         inference=[value(1, 2)],
@@ -247,6 +244,8 @@ def seen(**changes: Any) -> ModelsSeen:
     found.frozen = Frozen(0, (), ("l0/0:kernel",), ("l0/0:kernel", "l9/0:kernel"))
     found.cut = {"l0": ([value(1, 2)], [value(1, 2)])}
     found.batches = [value(1, 2)]
+    found.middle, found.thawed = MIDDLE, THAWED
+    found.inside = {"functional model inside a graph function": [value(1, 2)]}
     found.longer = ModelsSeen("float32", forms={"fresh subclass": form(), "open sizes": form()})
     # What rounding does: a few units in the last place.
     found.moved = [run(inference=[value(1 + 1e-7, 2)], steps=[3.0, 2.0000002, 1.5], gradients={**run().gradients})]

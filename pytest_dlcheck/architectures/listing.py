@@ -15,7 +15,7 @@ from pytest_dlcheck.architectures.observation import Listing, ModelsSeen
 from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.properties.verdict import Verdict, failed, passed
 
-__all__ = ["get_layer", "listing_of", "read_summary", "summary"]
+__all__ = ["entries", "get_layer", "listing_of", "read_summary", "summary", "wrong_summary"]
 
 WIDTH = 300  # characters: no cell of the table is broken
 ROW = re.compile(r"^\W*(?P<name>.*?) \((?P<kind>\w+)\) *[│|][^│|]*[│|] *(?P<count>[\d,]+)")
@@ -37,7 +37,7 @@ def read_summary(text: str) -> tuple[list[tuple[str, int]], dict[str, int]]:
     return rows, totals
 
 
-def _size(weights: Iterable[Any]) -> int:
+def entries(weights: Iterable[Any]) -> int:
     """Entries of all weights, each counted once."""
     return sum(int(np.prod(tuple(weight.shape))) for weight in {id(each): each for each in weights}.values())
 
@@ -67,9 +67,9 @@ def _listing(model: Any) -> Listing:
         rows,
         totals,
         names,
-        tuple(_size(layer.weights) for layer in layers),
-        (_size(model.trainable_weights), _size(model.non_trainable_weights)),
-        _size(optimizer.variables) if optimizer is not None and optimizer.built else 0,
+        tuple(entries(layer.weights) for layer in layers),
+        (entries(model.trainable_weights), entries(model.non_trainable_weights)),
+        entries(optimizer.variables) if optimizer is not None and optimizer.built else 0,
         {name: places(model.get_layer(name)) for name in names},
         tuple(places(model.get_layer(index=index)) for index in range(len(layers))),
         (_refuses(lambda: model.get_layer("no such layer")), _refuses(lambda: model.get_layer(index=len(layers)))),
@@ -93,7 +93,7 @@ def summary(seen: ModelsSeen) -> Verdict | None:
             continue
         if isinstance(form.listing, Raised):
             return failed(f"{name}: {form.listing}")
-        wrong = _wrong(form.listing)
+        wrong = wrong_summary(form.listing)
         if wrong:
             return failed(f"the summary of the {name} {wrong}")
         totals = {what: count for what, count in form.listing.totals.items() if what in ("trainable", "non-trainable")}
@@ -105,8 +105,8 @@ def summary(seen: ModelsSeen) -> Verdict | None:
     )
 
 
-def _wrong(listing: Listing) -> str:
-    """What is wrong with a summary; nothing if it is right."""
+def wrong_summary(listing: Listing) -> str:
+    """What is wrong with a summary, in words; empty if it is right."""
     expected = Counter(zip(listing.layers, listing.sizes, strict=True))
     if expected - Counter(listing.rows):
         lacking = ", ".join(f"{name} with {size} parameters" for name, size in expected - Counter(listing.rows))

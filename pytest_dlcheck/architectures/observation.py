@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 
-__all__ = ["FormSeen", "Frozen", "Listing", "ModelsSeen", "Run", "Variable"]
+__all__ = ["FormSeen", "Frozen", "Listing", "Middle", "ModelsSeen", "Run", "Thawed", "Variable"]
 
 Array = NDArray[Any]
 
@@ -120,6 +120,9 @@ class ModelsSeen:
         longer: the forms that take inputs of any length, given longer ones than they were built with.
         frozen: what was trainable after `trainable = False`, and what training then changed; None if it was not tried.
         cut: the outputs of models that end at each layer, beside those that the layers gave when the whole model ran.
+        middle: a part cut out of the middle of the graph; None where there is none.
+        inside: the outputs of forms that were called inside a user's function, by the form and what the function was made by.
+        thawed: one layer frozen and thawed; None where there is none to choose.
         batches: the outputs for the samples one by one, put together; None where they depend on each other.
     """
 
@@ -133,6 +136,9 @@ class ModelsSeen:
     longer: ModelsSeen | Raised | None = None
     frozen: Frozen | Raised | None = None
     cut: dict[str, tuple[Sequence[Value], Sequence[Value]]] | Raised | None = None
+    middle: Middle | Raised | None = None
+    inside: dict[str, Sequence[Value] | Raised] = field(default_factory=dict)
+    thawed: Thawed | Raised | None = None
     batches: Sequence[Value] | Raised | None = None
 
     @property
@@ -163,3 +169,57 @@ class Frozen:
     moved: tuple[str, ...]
     before: tuple[str, ...]
     back: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Middle:
+    """A model cut out of another's graph, from tensors inside it to a later one.
+
+    Attributes:
+        which: from where to where, in words.
+        whole: what the layer at its end gave in the whole model.
+        part: what the part gave for what the layers at its beginning gave in the whole model.
+        again: what was made from its config, with its weights, gave.
+        entries: the number of entries of the weights of the layers in it.
+        parameters: the numbers that `count_params` says of it, and of what was made from its config.
+        kept: whether the whole model's config is as it was.
+    """
+
+    which: str
+    whole: Sequence[Value]
+    part: Sequence[Value]
+    again: Sequence[Value]
+    entries: int
+    parameters: tuple[int, int]
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Thawed:
+    """One layer frozen and thawed, with a step of training from one start as the model was, frozen, and thawed.
+
+    Attributes:
+        layer: its name.
+        own: the names of its trainable weights.
+        before: of all trainable weights of the model.
+        kept: of those that are trainable while the layer is frozen.
+        after: of those that are after it was thawed.
+        listing: what the model says of its layers while one is frozen.
+        start: the values of all trainable weights that each step starts from.
+        whole, without, back: their values after the step: before, frozen, thawed.
+        moved: after the step from starts that were moved by two units of roundoff; empty where all agree to the last bit.
+        comparable: whether freezing the layer leaves what it computes in training mode as it is: batch normalization does not.
+    """
+
+    layer: str
+    own: tuple[str, ...]
+    before: tuple[str, ...]
+    kept: tuple[str, ...]
+    after: tuple[str, ...]
+    listing: Listing | Raised
+    start: Mapping[str, Array]
+    whole: Mapping[str, Array]
+    without: Mapping[str, Array]
+    back: Mapping[str, Array]
+    moved: Sequence[Mapping[str, Array]]
+    comparable: bool

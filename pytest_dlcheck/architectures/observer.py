@@ -18,6 +18,7 @@ from pytest_dlcheck.architectures.divergence import first_divergence, layer_call
 from pytest_dlcheck.architectures.forms import FORMS, input_arrays, parts_of, subclass
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run
 from pytest_dlcheck.architectures.rounding import equal, moved_runs, same_runs, same_values
+from pytest_dlcheck.architectures.surgery import cut_middle, run_inside, thaw
 from pytest_dlcheck.architectures.watcher import Watcher
 from pytest_dlcheck.architectures.ways import OPEN, lengthened, ways_of
 from pytest_dlcheck.backends.base import Backend
@@ -76,6 +77,9 @@ class ArchitectureObserver:
                 self._parting()
                 # Last, since it leaves the model with another optimizer.
                 if self.surgery and self.backend.trains:
+                    like = self.seen.first.run.inference
+                    thawing = partial(thaw, self._first, self._state, like, self.seen.dtype)
+                    self.seen.thawed = self.attempt("one layer frozen and thawed", thawing)
                     self.seen.frozen = self.attempt("the frozen model", self._frozen)
         return self.seen
 
@@ -191,6 +195,25 @@ class ArchitectureObserver:
         self._first.set_state(self._state)
         self.seen.cut = self.attempt("the models cut out of it", self._cut)
         self.seen.batches = self.attempt("the samples one by one", self._one_by_one)
+        self._first.set_state(self._state)
+        middle = partial(cut_middle, self.architecture, self._first, self.backend)
+        self.seen.middle = self.attempt("the model cut out of the middle", middle)
+        for kind in ("graph", "compiled"):
+            self._inside(kind)
+
+    def _inside(self, kind: str) -> None:
+        # A graph is what TensorFlow has of its own; XLA, which takes it seconds for each model, is JAX's way.
+        if kind == "compiled" and not self.backend.compiles_operations:
+            return
+        for name in FORMS:
+            if name not in self.watchers:
+                continue
+            watcher = self.watchers[name]
+            watcher.set_state(self._state)
+            make = getattr(self.backend, kind)
+            found = self.attempt(f"the {name} model inside a function", partial(run_inside, watcher, self.backend, make))
+            if found is not None:
+                self.seen.inside[f"{name} model inside a {kind} function"] = found
 
     def _cut(self) -> dict[str, tuple[Sequence[Value], Sequence[Value]]]:
         watcher, model = self._first, self._first.model
@@ -269,4 +292,5 @@ class ArchitectureObserver:
             self.seen.parting[name] = str(told) if told is not None else "no layer is to blame: called one by one they agree"
 
     def _rows_agree(self, run: Run) -> bool:
-        return not isinstance(self.seen.batches, list) or same_values(run.inference, self.seen.batches)
+        found = [self.seen.batches, *self.seen.inside.values()]
+        return all(same_values(run.inference, each) for each in found if isinstance(each, list))

@@ -11,7 +11,7 @@ import numpy as np
 from pytest_dlcheck.architectures.agreement import agree, each_form, each_trained, named_agree, values_agree
 from pytest_dlcheck.architectures.listing import get_layer, summary
 from pytest_dlcheck.architectures.observation import FormSeen, ModelsSeen, Run, Variable
-from pytest_dlcheck.architectures.surgery_properties import batches, cut, frozen
+from pytest_dlcheck.architectures.surgery_properties import batches, cut, frozen, inside, middle, thawed
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
 
@@ -33,6 +33,8 @@ def _parts(seen: ModelsSeen) -> Iterator[tuple[str, object]]:
     yield "cut", seen.cut
     yield "one by one", seen.batches
     yield "longer", seen.longer
+    yield "middle", seen.middle
+    yield "thawed", seen.thawed
 
 
 def parameters(seen: ModelsSeen) -> Verdict | None:
@@ -212,8 +214,11 @@ PROPERTIES: Mapping[str, Callable[[ModelsSeen], Verdict | None]] = MappingProxyT
         "predict": predict,
         "longer": longer,
         "cut": cut,
+        "middle": middle,
+        "inside": inside,
         "batches": batches,
         "frozen": frozen,
+        "thawed": thawed,
     }
 )
 """By name, as reports show it; None where a property does not apply."""

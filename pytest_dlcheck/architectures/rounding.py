@@ -13,7 +13,7 @@ from pytest_dlcheck.architectures.watcher import Watcher
 from pytest_dlcheck.observe.layer_observation import Value
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
-__all__ = ["equal", "moved_runs", "same_runs", "same_values"]
+__all__ = ["MOVES", "equal", "moved_runs", "same_runs", "same_values"]
 
 Array = NDArray[Any]
 

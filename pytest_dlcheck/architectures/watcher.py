@@ -182,11 +182,12 @@ class Watcher:
         self.model.optimizer.build(self.model.trainable_variables)
         return [self.value(variable).array for variable in self.model.optimizer.variables]
 
-    def train(self, like: Sequence[Value]) -> list[float]:
+    def train(self, like: Sequence[Value], steps: int = STEPS) -> list[float]:
         """Some steps of the seed's optimizer towards random targets; gives the loss after each.
 
         Args:
             like: of the shapes of the targets.
+            steps: how many.
         """
         start = self._optimizer_start  # which compiles it
         for variable, value in zip(self.model.optimizer.variables, start, strict=True):
@@ -194,7 +195,7 @@ class Watcher:
         self.model.reset_metrics()
         targets = self._random(like, 2)
         target = targets[0] if len(targets) == 1 else targets
-        said = [self.model.train_on_batch(self._given, target) for _ in range(STEPS)]
+        said = [self.model.train_on_batch(self._given, target) for _ in range(steps)]
         return [float(np.ravel(np.asarray(each))[0]) for each in said]
 
     def optimizer_state(self) -> dict[str, Array]:
