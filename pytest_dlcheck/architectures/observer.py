@@ -184,6 +184,7 @@ class ArchitectureObserver:
             same_runs(first.run, form.run) and same_values(first.run.inference, form.run.predicted)
             for form in seen.others.values()
         ):
+            fresh.put(inputs)
             seen.moved = moved_runs(fresh, self._state, seen.dtype, trains=False)
         return seen
 
