@@ -13,7 +13,7 @@ def value(*numbers: float, dtype: str = "float32") -> Value:
     return Value(dtype, np.array([numbers], dtype="float32"))
 
 
-MIDDLE = Middle("from l0 to l2", [value(1, 2)], [value(1, 2)], [value(1, 2)], 6, (6, 6), True)
+MIDDLE = Middle("from l0 to l2", [value(1, 2)], [value(1, 2)], [value(1, 2)], 6, (6, 6))
 LISTING = Listing(
     [("l0", 2), ("l1", 1)],
     {"total": 3, "trainable": 1, "non-trainable": 2},

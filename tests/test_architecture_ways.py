@@ -138,7 +138,9 @@ GRAPH = "subclass model inside a graph function"
         ("middle", middle(again=[value(2, 2)]), "the config of the part gives other values"),
         ("middle", middle(parameters=(9, 6)), "the part counts 9 parameters, and its layers have 6"),
         ("middle", middle(parameters=(6, 9)), "the config of the part counts 9"),
-        ("middle", middle(kept=False), "changes the config of the model"),
+        ("middle", {"middle": Raised("ValueError", "no graph", "the model cut out of the middle")}, "no graph"),
+        ("middle_keeps_whole", middle(), ""),
+        ("middle_keeps_whole", middle(changed="is another"), "the config of the whole model is another"),
         ("inside", {"inside": {GRAPH: [value(1, 2)]}}, ""),
         ("inside", {"inside": {GRAPH: [value(1 + 3e-7, 2)]}}, ""),
         ("inside", {"inside": {GRAPH: [value(1 + 1e-4, 2)]}}, "outputs of the subclass model inside a graph function"),
@@ -160,7 +162,6 @@ GRAPH = "subclass model inside a graph function"
         ),
         ("thawed", thawed(listing=Raised("KeyError", "l0", "summary and get_layer")), "KeyError"),
         ("accepts", {"thawed": Raised("ValueError", "no step", "one layer frozen and thawed")}, "no step"),
-        ("accepts", {"middle": Raised("ValueError", "no graph", "the model cut out of the middle")}, "no graph"),
     ],
 )
 def test_what_is_done_to_a_model(name: str, planted: dict[str, Any], said: str) -> None:

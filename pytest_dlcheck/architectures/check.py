@@ -15,6 +15,7 @@ from pytest_dlcheck.architectures.drawing import Catalogue
 from pytest_dlcheck.architectures.kinds import KINDS, draw_architecture
 from pytest_dlcheck.architectures.observer import ArchitectureObserver
 from pytest_dlcheck.architectures.properties import PROPERTIES
+from pytest_dlcheck.architectures.surgery import chosen_middle
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.cases.case import Case
 from pytest_dlcheck.cases.naming import names_of
@@ -105,6 +106,8 @@ def names_of_model(architecture: Architecture) -> dict[str, Any]:
         **names,
         "activity_regularized": activity,
         "weight_regularized": bool(given - {"any_activity_regularizer"}),
+        "masked": "Masking" in names["classes"] or bool(names.get("any_mask_zero")),
+        "cut_beside_an_input": any(tensor < len(architecture.inputs) for tensor in (chosen_middle(architecture) or ((), 0))[0]),
         "drops_everything": any(build.arguments.get("rate") == 1 for build in walk(architecture)),
     }
 

@@ -182,7 +182,7 @@ class Middle:
         again: what was made from its config, with its weights, gave.
         entries: the number of entries of the weights of the layers in it.
         parameters: the numbers that `count_params` says of it, and of what was made from its config.
-        kept: whether the whole model's config is as it was.
+        changed: what became of the whole model's config, in words; empty where it is as it was.
     """
 
     which: str
@@ -191,7 +191,7 @@ class Middle:
     again: Sequence[Value]
     entries: int
     parameters: tuple[int, int]
-    kept: bool
+    changed: str = ""
 
 
 @dataclass(frozen=True)

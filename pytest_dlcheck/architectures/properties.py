@@ -11,7 +11,7 @@ import numpy as np
 from pytest_dlcheck.architectures.agreement import agree, each_form, each_trained, named_agree, values_agree
 from pytest_dlcheck.architectures.listing import get_layer, summary
 from pytest_dlcheck.architectures.observation import FormSeen, ModelsSeen, Run, Variable
-from pytest_dlcheck.architectures.surgery_properties import batches, cut, frozen, inside, middle, thawed
+from pytest_dlcheck.architectures.surgery_properties import batches, cut, frozen, inside, middle, middle_keeps_whole, thawed
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
 
@@ -33,7 +33,6 @@ def _parts(seen: ModelsSeen) -> Iterator[tuple[str, object]]:
     yield "cut", seen.cut
     yield "one by one", seen.batches
     yield "longer", seen.longer
-    yield "middle", seen.middle
     yield "thawed", seen.thawed
 
 
@@ -215,6 +214,7 @@ PROPERTIES: Mapping[str, Callable[[ModelsSeen], Verdict | None]] = MappingProxyT
         "longer": longer,
         "cut": cut,
         "middle": middle,
+        "middle_keeps_whole": middle_keeps_whole,
         "inside": inside,
         "batches": batches,
         "frozen": frozen,

@@ -19,7 +19,7 @@ from pytest_dlcheck.observe.layer_observation import Value
 from pytest_dlcheck.observe.nests import leaves_of
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
-__all__ = ["cut_middle", "middles", "run_inside", "thaw"]
+__all__ = ["chosen_middle", "cut_middle", "middles", "run_inside", "thaw"]
 
 Array = NDArray[Any]
 
@@ -50,6 +50,12 @@ def middles(architecture: Architecture) -> list[tuple[tuple[int, ...], int]]:
             if inside and has_output(count + last) and all(map(has_output, begins)):
                 found.append((begins, count + last))
     return found
+
+
+def chosen_middle(architecture: Architecture) -> tuple[tuple[int, ...], int] | None:
+    """The part that the architecture's seed chooses among them; None if there is none."""
+    options = middles(architecture)
+    return options[(7 * architecture.seed + 3) % len(options)] if options else None
 
 
 def _part(architecture: Architecture, first: int, end: int) -> set[int]:
@@ -89,10 +95,10 @@ def cut_middle(architecture: Architecture, watcher: Watcher, backend: Backend) -
         watcher: of the model, in the state that it is to be run in.
         backend: the process's backend.
     """
-    options = middles(architecture)
-    if not options:
+    chosen = chosen_middle(architecture)
+    if chosen is None:
         return None
-    begins, end = options[(7 * architecture.seed + 3) % len(options)]
+    begins, end = chosen
     model, count = watcher.model, len(architecture.inputs)
     given = [backend.put(array) for array in watcher.inputs]
     calls, _ = layer_calls(model, given if len(given) > 1 else given[0], backend)
@@ -105,7 +111,7 @@ def cut_middle(architecture: Architecture, watcher: Watcher, backend: Backend) -
     values = [given[each] if each < count else outputs[name(each)] for each in begins]
     before = model.to_json()
     part = backend.keras.Model(symbols[:-1] if len(begins) > 1 else symbols[0], symbols[-1])
-    after = model.to_json()
+    changed = _changed(model, before)
     again = type(part).from_config(part.get_config())
     again.set_weights(part.get_weights())
     taken: Any = values if len(begins) > 1 else values[0]
@@ -118,8 +124,15 @@ def cut_middle(architecture: Architecture, watcher: Watcher, backend: Backend) -
         runs[1],
         entries(weight for layer in layers for weight in layer.weights),
         (int(part.count_params()), int(again.count_params())),
-        before == after,
+        changed,
     )
+
+
+def _changed(model: Any, before: str) -> str:
+    try:
+        return "" if model.to_json() == before else "is another"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the framework did
+        return f"cannot be made any more: {type(error).__name__}: {error}"
 
 
 def run_inside(watcher: Watcher, backend: Backend, make: Callable[..., Any]) -> list[Value] | None:

@@ -14,7 +14,7 @@ from pytest_dlcheck.architectures.observation import Frozen, Middle, ModelsSeen,
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.properties.verdict import PASS, Verdict, failed, first_failure, passed
 
-__all__ = ["batches", "cut", "frozen", "inside", "middle", "thawed"]
+__all__ = ["batches", "cut", "frozen", "inside", "middle", "middle_keeps_whole", "thawed"]
 
 Array = NDArray[Any]
 
@@ -44,7 +44,9 @@ def _other(found: Sequence[Value], expected: Sequence[Value]) -> str:
 def middle(seen: ModelsSeen) -> Verdict | None:
     """A model cut out of the middle gives what its last layer gave in the whole one, and so does what its config makes."""
     found = seen.middle
-    if not isinstance(found, Middle):
+    if isinstance(found, Raised):
+        return failed(str(found))
+    if found is None:
         return None
     for what, values, count in (
         ("the part", found.part, found.parameters[0]),
@@ -54,9 +56,16 @@ def middle(seen: ModelsSeen) -> Verdict | None:
             return failed(f"{found.which}: {what} counts {count} parameters, and its layers have {found.entries}")
         if wrong := _other(values, found.whole):
             return failed(f"{found.which}: {what} gives {wrong}")
-    if not found.kept:
-        return failed(f"{found.which}: cutting changes the config of the model that the part was cut out of")
     return passed(f"{found.which}: {found.entries} parameters, the same to the last bit, from its config as well")
+
+
+def middle_keeps_whole(seen: ModelsSeen) -> Verdict | None:
+    """Cutting a part out leaves the config of the whole model, which files are made of, as it was."""
+    if not isinstance(seen.middle, Middle):
+        return None
+    if seen.middle.changed:
+        return failed(f"once a part {seen.middle.which} is cut out, the config of the whole model {seen.middle.changed}")
+    return passed(f"the whole model's config is the same after a part {seen.middle.which} was cut out")
 
 
 def inside(seen: ModelsSeen) -> Verdict | None:
