@@ -234,6 +234,8 @@ class CallbackObserver:
                 epochs: list[int] = []
 
                 def broken(batch: int, logs: Any = None, stop: int | None = stop) -> None:  # noqa: ARG001 - Keras gives both
+                    # Within an epoch JAX keeps the variables' values elsewhere, until they are asked for.
+                    getattr(trainee.model, "jax_state_sync", lambda: None)()
                     if trainee.steps == stop:
                         raise _BrokenOff
 
