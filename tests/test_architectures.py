@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planted_models import MIDDLE, THAWED, value
 
 from pytest_dlcheck.architectures.added_losses import AddedLosses, added_losses_count
 from pytest_dlcheck.architectures.architecture import Architecture, Node, describe, pruned, walk
 from pytest_dlcheck.architectures.check import ArchitectureCheck, ArchitectureEffort, names_of_model
 from pytest_dlcheck.architectures.drawing import Catalogue
 from pytest_dlcheck.architectures.kinds import KINDS, draw_architecture
-from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run, Variable
+from pytest_dlcheck.architectures.observation import FormSeen, Frozen, Listing, ModelsSeen, Run, Variable
 from pytest_dlcheck.architectures.properties import PROPERTIES
 from pytest_dlcheck.architectures.script import architecture_script
 from pytest_dlcheck.architectures.training_mode import TrainingMode, training_reaches_layers
@@ -189,10 +190,6 @@ def test_layers_that_a_version_lacks_are_not_drawn() -> None:
 # Properties: a sound observation, and one planted defect for each.
 
 
-def value(*numbers: float, dtype: str = "float32") -> Value:
-    return Value(dtype, np.array([numbers], dtype="float32"))
-
-
 def run(**changes: Any) -> Run:
     sound = Run(
         inference=[value(1, 2)],
@@ -205,8 +202,26 @@ def run(**changes: Any) -> Run:
         predicted=[value(1, 2)],
         steps=[3.0, 2.0, 1.5],
         after={"l0/0:kernel": np.array([0.5, 1.0])},
+        optimizer={"velocity of l0/0:kernel": np.array([0.1, 0.2]), "iteration": np.array(3)},
     )
     return dataclasses.replace(sound, **changes)
+
+
+LISTING = Listing(
+    rows=[("x0", 0), ("l0", 2), ("add", 0)],
+    totals={"total": 2, "trainable": 2, "non-trainable": 0},
+    layers=("x0", "l0"),
+    sizes=(0, 2),
+    weights=(2, 0),
+    optimizer=0,
+    by_name={"x0": (0,), "l0": (1,)},
+    by_index=((0,), (1,)),
+    refused=(True, True),
+)
+
+
+def listing(**changes: Any) -> dict[str, Listing]:
+    return {"listing": dataclasses.replace(LISTING, **changes)}
 
 
 def form(**changes: Any) -> FormSeen:
@@ -217,6 +232,7 @@ def form(**changes: Any) -> FormSeen:
         weights=("l0/0:kernel", "l1/0:kernel"),
         declared=[(None, 2)],
         run=run(**made),
+        listing=LISTING,
     )
     return dataclasses.replace(sound, **changes)
 
@@ -228,6 +244,9 @@ def seen(**changes: Any) -> ModelsSeen:
     found.frozen = Frozen(0, (), ("l0/0:kernel",), ("l0/0:kernel", "l9/0:kernel"))
     found.cut = {"l0": ([value(1, 2)], [value(1, 2)])}
     found.batches = [value(1, 2)]
+    found.middle, found.thawed = MIDDLE, THAWED
+    found.inside = {"functional model inside a graph function": [value(1, 2)]}
+    found.longer = ModelsSeen("float32", forms={"fresh subclass": form(), "open sizes": form()})
     # What rounding does: a few units in the last place.
     found.moved = [run(inference=[value(1 + 1e-7, 2)], steps=[3.0, 2.0000002, 1.5], gradients={**run().gradients})]
     return found
@@ -264,6 +283,23 @@ PLANTED: list[tuple[str, dict[str, Any], str]] = [
     ("gradients", {"gradients": {"l0/0:kernel": np.array([0.5, -0.5])}}, "not of the same variables"),
     ("training", {"steps": [3.0, 2.1, 1.5]}, "step by step"),
     ("training", {"after": {"l0/0:kernel": np.array([0.5, 1.1])}}, "after 3 steps"),
+    ("training", {"optimizer": {**run().optimizer, "velocity of l0/0:kernel": np.array([0.1, 0.3])}}, "optimizer"),
+    ("training", {"optimizer": {**run().optimizer, "iteration": np.array(2)}}, "iteration is 2 instead of 3"),
+    ("summary", listing(rows=[("x0", 0), ("l0", 4)]), "does not list l0 with 2 parameters"),
+    ("summary", listing(rows=[("x0", 0)]), "does not list l0"),
+    ("summary", listing(rows=[*LISTING.rows, ("l0", 2)]), "not so often"),
+    ("summary", listing(totals={**LISTING.totals, "trainable": 0}), "says trainable params: 0"),
+    ("summary", listing(totals={}), "says total params: None"),
+    (
+        "summary",
+        listing(totals={"total": 2, "trainable": 0, "non-trainable": 2}, weights=(0, 2)),
+        "'non-trainable': 2}, and that of the first form",
+    ),
+    ("get_layer", listing(by_index=((0,), (0,))), "get_layer(index=1) gives another object"),
+    ("get_layer", listing(by_name={"x0": (0,), "l0": ()}), "get_layer('l0') gives no layer"),
+    ("get_layer", listing(by_name={"x0": (0,), "l0": (0,)}), "get_layer('l0') gives no layer"),
+    ("get_layer", listing(refused=(False, True)), "no ValueError for a name"),
+    ("summary", {"listing": Raised("KeyError", "l0", "summary and get_layer")}, "KeyError in summary"),
     ("predict", {"predicted": nudged(1e-3)}, "predict_on_batch of the subclass"),
     ("declared", {"declared": [(None, 3)]}, "declares"),
     ("declared", {"declared": [(None, 2), (None, 2)]}, "declares"),

@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pytest_dlcheck.observe.distribution_observations import ALONE, TOGETHER, Cut, Distributed, Laid, Piece
+from pytest_dlcheck.observe.distribution_observations import ALONE, TOGETHER, Cut, Distributed, Laid, Piece, Uneven
+from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.observe.training_models import CLASSES, FEATURES, UNITS, samples
-from pytest_dlcheck.observe.training_observations import Run, Task, Training
+from pytest_dlcheck.observe.training_observations import Run, Scores, Scoring, Task, Training
 from pytest_dlcheck.properties import distribution
 from pytest_dlcheck.properties.verdict import Verdict
 from pytest_dlcheck.references.replicas import train_in_replicas
-from pytest_dlcheck.references.training import Batch, Descent, Trained, batches_of, train
+from pytest_dlcheck.references.training import Batch, Descent, Trained, batches_of, cross_entropy, inference, train
 
 DEVICES = ("cpu:0", "cpu:1")
 Judge = Callable[[Distributed], Verdict]
@@ -87,6 +88,7 @@ def right(of: Task, together: Run | None = None) -> Distributed:
         tuple(cut(batch.x, 0) for batch in steps_of(of)),
         Cut(0, 2),
         {name: whole(value) for name, value in together.weights.items()},
+        {name: whole(of.start[name]) for name in together.weights},
     )
 
 
@@ -106,7 +108,7 @@ def cut_model(devices: Sequence[str] = DEVICES, parts: int = 2) -> Distributed:
     variables["hidden.kernel"] = cut(variables["hidden.kernel"].whole, 1, devices, parts)
     variables["out.kernel"] = cut(variables["out.kernel"].whole, 0, devices, parts)
     cuts = {"hidden.kernel": Cut(1, parts), "out.kernel": Cut(0, parts)}
-    return replace(seen, devices=tuple(devices), variables=variables, cuts=cuts)
+    return replace(seen, devices=tuple(devices), variables=variables, before=variables, cuts=cuts)
 
 
 def with_variable(seen: Distributed, name: str, laid: Laid) -> Distributed:
@@ -208,6 +210,53 @@ def test_a_kernel_that_is_not_cut(devices: Sequence[str]) -> None:
     says("fail", judge(with_variable(seen, "hidden.kernel", Laid(kernel, wrong))), devices[-1])
     says("fail", judge(replace(seen, cuts={})), "nothing was asked for")
     says("fail", judge(replace(seen, cuts={"absent": Cut(0, 2)})), "absent")
+
+
+def test_variables_that_lie_right_only_after_the_first_step() -> None:
+    seen = right(task())
+    value = seen.before["out.bias"].whole
+    alone = {**seen.before, "out.bias": Laid(value, (Piece(DEVICES[0], value),))}
+    says("fail", distribution.variables_are_whole(replace(seen, before=alone)), "before the first step, out.bias")
+    says("fail", distribution.variables_are_whole(replace(seen, before={})), "not there before the first step")
+    seen = cut_model()
+    early = {**seen.before, "out.kernel": whole(seen.before["out.kernel"].whole)}
+    says("fail", distribution.variables_are_cut(replace(seen, before=early)), "before the first step, out.kernel")
+    says("fail", distribution.variables_are_cut(replace(seen, before={})), "not there before the first step")
+
+
+def uneven() -> Uneven:
+    """Both runs, and both scores, those of the reference but for rounding."""
+    of = replace(task(), x=samples(0, 19)[0], labels=samples(0, 19)[1])
+    run = run_of(train(of.start, steps_of(of), Descent(0.25, 0.5), in_float32))
+    outputs = inference(of.start, of.x)
+    scores = Scores({"loss": float(np.mean(cross_entropy(outputs, of.labels)))}, outputs.astype(np.float32))
+    ways = {ALONE: scores, TOGETHER: scores}
+    return Uneven(19, Training(of, {ALONE: run, TOGETHER: run}), Scoring(of.start, of.x, of.labels, None, ways))
+
+
+def test_short_batches() -> None:
+    seen, raised = uneven(), Raised("IndivisibleError", "3 by 2", "training on several devices")
+    assert isinstance(seen.training, Training)
+    assert isinstance(seen.scoring, Scoring)
+    says("pass", distribution.trains_on_a_short_batch(seen))
+    says("pass", distribution.scores_a_short_batch(seen))
+    says("fail", distribution.trains_on_a_short_batch(replace(seen, training=raised)), "19 samples", "3 by 2")
+    says("fail", distribution.scores_a_short_batch(replace(seen, scoring=raised)), "19 samples", "3 by 2")
+    of = seen.training.task
+    dropped = run_of(train(of.start, [s for s in steps_of(of) if len(s.x) == 8], Descent(0.25, 0.5), in_float32))
+    runs = {**seen.training.runs, TOGETHER: dropped}
+    says("fail", distribution.trains_on_a_short_batch(replace(seen, training=replace(seen.training, runs=runs))), TOGETHER)
+    scores = seen.scoring.ways[TOGETHER]
+    assert scores.outputs is not None
+    for wrong in (
+        replace(scores, outputs=scores.outputs[:16]),
+        replace(scores, outputs=np.roll(scores.outputs, 1, axis=0)),
+        replace(scores, figures={"loss": scores.figures["loss"] * 1.001}),
+    ):
+        ways = {**seen.scoring.ways, TOGETHER: wrong}
+        says("fail", distribution.scores_a_short_batch(replace(seen, scoring=replace(seen.scoring, ways=ways))), TOGETHER)
+    lost = replace(seen.scoring, ways={ALONE: scores})
+    says("fail", distribution.scores_a_short_batch(replace(seen, scoring=lost)), "nothing was scored on several devices")
 
 
 BROKEN = '''

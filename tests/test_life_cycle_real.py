@@ -15,6 +15,7 @@ import pytest
 from pytest_dlcheck.models.custom import custom_objects
 from pytest_dlcheck.models.tiny import CHAIN, CUSTOM, IMAGE, SHARED
 from pytest_dlcheck.observe.life_cycle import LifeCycleObserver
+from pytest_dlcheck.observe.resume_elsewhere import resumed_elsewhere
 from pytest_dlcheck.properties import life_cycle as properties
 
 JUDGED = {
@@ -101,6 +102,50 @@ def test_a_callback_that_counts_epochs_anew(backend, tmp_path, monkeypatch):
     fails(life, "resume", "after resuming")
 
 
+def test_another_process_goes_on_where_this_one_was(backend, tmp_path):
+    life = LifeCycleObserver(CUSTOM, backend, tmp_path, 1)
+    verdict = properties.resumed_is_uninterrupted(resumed_elsewhere(life))
+    assert verdict.outcome == "pass", verdict.message
+    assert "in another process" in verdict.message
+
+
+def test_a_file_that_the_first_process_completes_from_memory(backend, tmp_path, monkeypatch):
+    # The optimizer's state is put back from what this process remembers: in here all is well, elsewhere it is lost.
+    keras, remembered = backend.keras, {}
+    load, save = keras.models.load_model, keras.Model.save
+
+    def forgetful(model, path, *args, **kwargs):
+        optimizer = model.optimizer
+        kept = [backend.to_numpy(variable) for variable in optimizer.variables]
+        remembered[str(path)] = kept
+        for variable in optimizer.variables[2:]:
+            variable.assign(np.zeros(variable.shape))
+        save(model, path, *args, **kwargs)
+        for variable, value in zip(optimizer.variables, kept):
+            variable.assign(value)
+
+    def completed(path, *args, **kwargs):
+        model = load(path, *args, **kwargs)
+        for variable, value in zip(model.optimizer.variables, remembered[str(path)]):
+            variable.assign(value)
+        return model
+
+    monkeypatch.setattr(keras.Model, "save", forgetful)
+    monkeypatch.setattr(keras.models, "load_model", completed)
+    life = LifeCycleObserver(CHAIN, backend, tmp_path, 1)
+    assert said(life, "resume").outcome == "pass"
+    verdict = properties.resumed_is_uninterrupted(resumed_elsewhere(life))
+    assert verdict.outcome == "fail" and "in another process" in verdict.message, verdict.message
+
+
+def test_a_file_that_another_process_cannot_load(backend, tmp_path):
+    life = LifeCycleObserver(CHAIN, backend, tmp_path, 1)
+    life.model
+    life.checkpoint.write_bytes(b"")
+    verdict = properties.resumed_is_uninterrupted(resumed_elsewhere(life))
+    assert verdict.outcome == "fail" and "resuming in another process" in verdict.message
+
+
 def test_a_clone_that_shares_its_layers(backend, tmp_path, monkeypatch):
     monkeypatch.setattr(backend.keras.models, "clone_model", lambda model: backend.keras.Model(model.inputs, model.outputs))
     fails(LifeCycleObserver(SHARED, backend, tmp_path, 1), "clone", "the config is another")
@@ -133,7 +178,7 @@ def test_python_code_that_is_loaded_unasked(backend, tmp_path, monkeypatch):
 FEW = "optimizer or clone or not_written"
 
 
-@pytest.mark.parametrize(("backend", "chosen", "count"), [("torch", "", 17), ("tensorflow", FEW, 4), ("jax", FEW, 4)])
+@pytest.mark.parametrize(("backend", "chosen", "count"), [("torch", "", 20), ("tensorflow", FEW, 4), ("jax", FEW, 4)])
 def test_broken_frameworks_are_caught(pytester: pytest.Pytester, needs: Needs, backend: str, chosen: str, count: int) -> None:
     needs(backend, "keras")
     pytester.makepyfile(test_broken=BROKEN)

@@ -192,6 +192,48 @@ def test_weights_of_the_model_itself_count_too(backend, check_models_equivalent)
         check_models_equivalent(Scaled(), Scaled(), X, copy_weights=False, train=False)
 
 
+class Listed:
+    # Planted in a model of Keras: what it says of its layers is not so.
+
+    def summary(self, *args, print_fn=print, **kwargs):
+        super().summary(*args, print_fn=lambda text, **_: print_fn(text.replace("params: ", "params: 1")), **kwargs)
+
+
+class Lost:
+    def get_layer(self, name=None, index=None):
+        return super().get_layer(index=0) if index is None else super().get_layer(index=index)
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"), [(Listed, "summary +fail +the summary of the model_b says total"), (Lost, "get_layer +fail +model_b")]
+)
+def test_what_a_model_says_wrongly_of_its_layers_is_seen(backend, check_models_equivalent, planted, said):
+    one, other = chain(backend.keras), chain(backend.keras)
+    assert {"summary", "get_layer"} <= set(check_models_equivalent(one, other, X, train=False).verdicts)
+    other.__class__ = type("Planted", (planted, type(other)), {})
+    with pytest.raises(ModelsDiffer, match=said):
+        check_models_equivalent(one, other, X, train=False)
+
+
+OPTIMIZERS = [("SGD", "momentum"), ("Adam", "beta_1"), ("RMSprop", "rho"), ("AdamW", "weight_decay")]
+
+
+@pytest.mark.parametrize(("seed", "name", "constant"), [(seed, *each) for seed, each in enumerate(OPTIMIZERS)])
+def test_each_seed_trains_with_another_optimizer(backend, check_models_equivalent, seed, name, constant):
+    one, other = chain(backend.keras), chain(backend.keras)
+    assert check_models_equivalent(one, other, X, seed=seed).equivalent
+    assert type(other.optimizer).__name__ == name
+
+    class Planted(type(other)):
+        def compile(self, optimizer, **options):
+            setattr(optimizer, constant, getattr(optimizer, constant) * 0.9)
+            super().compile(optimizer=optimizer, **options)
+
+    other.__class__ = Planted
+    with pytest.raises(ModelsDiffer, match="training +fail"):
+        check_models_equivalent(one, other, X, seed=seed)
+
+
 def test_bad_inputs_are_one_line(backend, check_models_equivalent):
     with pytest.raises(DlcheckError, match="model_a cannot be called on these inputs"):
         check_models_equivalent(chain(backend.keras), chain(backend.keras), X[:, :2])
@@ -204,4 +246,4 @@ def test_two_models(pytester: pytest.Pytester, needs: Needs, backend: str) -> No
     pytester.makepyfile(MINE)
     done = pytester.run(sys.executable, "-m", "pytest", "-q", "--dl-backend", backend, "-n0", "-p", "no:warnings")
     assert done.ret == 0, "\n".join(done.outlines)
-    done.stdout.fnmatch_lines(["*14 passed*"])
+    done.stdout.fnmatch_lines(["*20 passed*"])

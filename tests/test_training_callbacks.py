@@ -15,6 +15,7 @@ from pytest_dlcheck.observe.training_observations import Task
 from pytest_dlcheck.observe.training_watched import (
     Averaged,
     Backup,
+    BrokenTwice,
     Checkpoints,
     Continued,
     Ended,
@@ -224,6 +225,26 @@ def test_backs_up() -> None:
     near = {"out.bias": np.nextafter(of_epoch(4)["out.bias"], np.float32(9))}
     for changes in ({"resumed": (0, 1, 2, 3)}, {"resumed": (3,)}, {"left": True}, {"final": near}, {"final": {}}):
         assert properties.backs_up(replace(right, **changes)).outcome == "fail", changes
+
+
+def test_backs_up_twice() -> None:
+    right = BrokenTwice(3, (6, 14), (0, 1, 3), 16, 16, of_epoch(4), of_epoch(4))
+    assert properties.backs_up_twice(right).outcome == "pass"
+    near = {"out.bias": np.nextafter(of_epoch(4)["out.bias"], np.float32(9))}
+    for changes in ({"counted": 18}, {"counted": 12}, {"final": near}, {"final": {}}):
+        assert properties.backs_up_twice(replace(right, **changes)).outcome == "fail", changes
+
+
+def test_epochs_that_are_begun_again() -> None:
+    right = BrokenTwice(3, (6, 9), (0, 1, 1), 16, 16, of_epoch(4), of_epoch(4))
+    assert properties.goes_back_to_no_epoch(right).outcome == "pass"
+    assert properties.goes_back_to_no_epoch(replace(right, begun=(0, 1, 0))).outcome == "fail"
+
+
+def test_a_fit_that_begins_where_another_one_was_restored() -> None:
+    assert properties.fits_from_the_first_epoch((0, 1, 2, 3), 4).outcome == "pass"
+    for epochs in ((2, 3), (0, 1, 2), ()):
+        assert properties.fits_from_the_first_epoch(epochs, 4).outcome == "fail"
 
 
 def averaged(*, momentum: float = 0.75, from_zero: bool = False, raw: bool = False, disturbed: bool = False) -> Averaged:

@@ -15,6 +15,7 @@ from pytest_dlcheck.architectures.drawing import Catalogue
 from pytest_dlcheck.architectures.kinds import KINDS, draw_architecture
 from pytest_dlcheck.architectures.observer import ArchitectureObserver
 from pytest_dlcheck.architectures.properties import PROPERTIES
+from pytest_dlcheck.architectures.surgery import chosen_middle
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.cases.case import Case
 from pytest_dlcheck.cases.naming import names_of
@@ -101,7 +102,14 @@ def names_of_model(architecture: Architecture) -> dict[str, Any]:
     )
     given = {key for key, value in names.items() if key.startswith("any_") and key.endswith("_regularizer") and value}
     activity = "any_activity_regularizer" in given or "ActivityRegularization" in names["classes"]
-    return {**names, "activity_regularized": activity, "weight_regularized": bool(given - {"any_activity_regularizer"})}
+    return {
+        **names,
+        "activity_regularized": activity,
+        "weight_regularized": bool(given - {"any_activity_regularizer"}),
+        "masked": "Masking" in names["classes"] or bool(names.get("any_mask_zero")),
+        "cut_beside_an_input": any(tensor < len(architecture.inputs) for tensor in (chosen_middle(architecture) or ((), 0))[0]),
+        "drops_everything": any(build.arguments.get("rate") == 1 for build in walk(architecture)),
+    }
 
 
 def judge_architecture(architecture: Architecture, backend: Backend, *, copies: bool = True) -> dict[str, Verdict]:

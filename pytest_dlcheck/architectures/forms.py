@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -13,9 +14,10 @@ from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.layer_runner import takes_training
 from pytest_dlcheck.observe.resolving import resolve
 
-__all__ = ["FORMS", "functional", "input_arrays", "parts_of", "sequential", "subclass"]
+__all__ = ["FORMS", "deferred", "functional", "input_arrays", "parts_of", "sequential", "subclass"]
 
 Form = Callable[[Architecture, Backend, str], Any]
+Shaped = Callable[[Tensor], tuple[int | None, ...]]
 
 
 def _input_dtype(architecture: Architecture, recipe: Tensor) -> str:
@@ -60,10 +62,26 @@ def _run(architecture: Architecture, layers: Sequence[Any], inputs: Sequence[Any
     return outputs if len(outputs) > 1 else outputs[0]
 
 
-def _symbolic_inputs(architecture: Architecture, backend: Backend) -> list[Any]:
+def _batch_open(recipe: Tensor) -> tuple[int | None, ...]:
+    return (None, *recipe.shape[1:])
+
+
+def _symbolic_inputs(architecture: Architecture, backend: Backend, shaped: Shaped) -> list[Any]:
     return [
-        backend.keras.Input(shape=recipe.shape[1:], dtype=_input_dtype(architecture, recipe)) for recipe in architecture.inputs
+        backend.keras.Input(batch_shape=shaped(recipe), dtype=_input_dtype(architecture, recipe))
+        for recipe in architecture.inputs
     ]
+
+
+def _in_order(architecture: Architecture, backend: Backend, prefix: str, nested: Form) -> list[Any]:
+    if not architecture.is_chain:
+        raise ValueError("Sequential holds chains only")
+    layers = _layers(architecture, backend, prefix, nested)
+    return [layers[node.layer] for node in architecture.nodes]
+
+
+def _named(prefix: str) -> dict[str, str]:
+    return {"name": prefix[:-1]} if prefix else {}
 
 
 def sequential(architecture: Architecture, backend: Backend, prefix: str = "") -> Any:
@@ -72,21 +90,32 @@ def sequential(architecture: Architecture, backend: Backend, prefix: str = "") -
     Raises:
         ValueError: it is no chain.
     """
-    if not architecture.is_chain:
-        raise ValueError("Sequential holds chains only")
-    layers = _layers(architecture, backend, prefix, sequential)
-    called = [layers[node.layer] for node in architecture.nodes]
-    name = {"name": prefix[:-1]} if prefix else {}
-    return backend.keras.Sequential([*_symbolic_inputs(architecture, backend), *called], **name)
+    called = _in_order(architecture, backend, prefix, sequential)
+    return backend.keras.Sequential([*_symbolic_inputs(architecture, backend, _batch_open), *called], **_named(prefix))
 
 
-def functional(architecture: Architecture, backend: Backend, prefix: str = "") -> Any:
-    """The model as a graph of symbolic tensors."""
-    layers = _layers(architecture, backend, prefix, functional)
-    inputs = _symbolic_inputs(architecture, backend)
+def deferred(architecture: Architecture, backend: Backend, prefix: str = "") -> Any:
+    """The model as a list of layers that says nothing of its input, and is built when it is first called, or by `build`.
+
+    Raises:
+        ValueError: it is no chain.
+    """
+    return backend.keras.Sequential(_in_order(architecture, backend, prefix, deferred), **_named(prefix))
+
+
+def functional(architecture: Architecture, backend: Backend, prefix: str = "", *, shaped: Shaped = _batch_open) -> Any:
+    """The model as a graph of symbolic tensors.
+
+    Args:
+        architecture: what to build.
+        backend: loaded.
+        prefix: of the layers' names.
+        shaped: gives the shape, batch first, that an input is declared with; None for what is left open.
+    """
+    layers = _layers(architecture, backend, prefix, partial(functional, shaped=shaped))
+    inputs = _symbolic_inputs(architecture, backend, shaped)
     outputs = _run(architecture, layers, inputs)
-    name = {"name": prefix[:-1]} if prefix else {}
-    return backend.keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, **name)
+    return backend.keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, **_named(prefix))
 
 
 def _written(keras: Any, architecture: Architecture, make: Callable[[], list[Any]]) -> Any:
@@ -106,7 +135,7 @@ def _written(keras: Any, architecture: Architecture, make: Callable[[], list[Any
 def subclass(architecture: Architecture, backend: Backend, prefix: str = "") -> Any:
     """The model as a class whose `call` calls the layers; its weights are there after the first call."""
     kind = _written(backend.keras, architecture, lambda: _layers(architecture, backend, prefix, subclass))
-    return kind(**({"name": prefix[:-1]} if prefix else {}))
+    return kind(**_named(prefix))
 
 
 FORMS: Mapping[str, Form] = MappingProxyType({"functional": functional, "sequential": sequential, "subclass": subclass})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,22 +15,23 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.architectures.architecture import Architecture
 from pytest_dlcheck.architectures.divergence import first_divergence, layer_calls
-from pytest_dlcheck.architectures.forms import FORMS, input_arrays, parts_of
+from pytest_dlcheck.architectures.forms import FORMS, input_arrays, parts_of, subclass
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run
+from pytest_dlcheck.architectures.rounding import equal, moved_runs, same_runs, same_values
+from pytest_dlcheck.architectures.surgery import cut_middle, run_inside, thaw
 from pytest_dlcheck.architectures.watcher import Watcher
+from pytest_dlcheck.architectures.ways import OPEN, lengthened, ways_of
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.cases.values import weight_values
 from pytest_dlcheck.observe.layer_observation import Raised, Value
 from pytest_dlcheck.observe.nests import leaves_of
 from pytest_dlcheck.observe.resolving import global_settings
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
+from pytest_dlcheck.tolerance import UNIT_ROUNDOFF
 
-__all__ = ["ArchitectureObserver", "moved_runs", "same_runs", "same_values"]
+__all__ = ["ArchitectureObserver"]
 
 Array = NDArray[Any]
 T = TypeVar("T")
-
-MOVES = 3
 
 
 class ArchitectureObserver:
@@ -75,6 +77,9 @@ class ArchitectureObserver:
                 self._parting()
                 # Last, since it leaves the model with another optimizer.
                 if self.surgery and self.backend.trains:
+                    like = self.seen.first.run.inference
+                    thawing = partial(thaw, self._first, self._state, like, self.seen.dtype)
+                    self.seen.thawed = self.attempt("one layer frozen and thawed", thawing)
                     self.seen.frozen = self.attempt("the frozen model", self._frozen)
         return self.seen
 
@@ -85,16 +90,20 @@ class ArchitectureObserver:
     # The forms.
 
     def _built(self, name: str) -> Any:
+        return self._seeded(lambda: FORMS[name](self.architecture, self.backend, ""))
+
+    def _seeded(self, make: Callable[[], Any]) -> Any:
         # What draws a seed of its own draws it from Python's generator.
         random.seed(20_11_22)
         self.backend.seed(self.architecture.seed)
-        return FORMS[name](self.architecture, self.backend, "")
+        return make()
 
-    def _watcher(self, model: Any) -> Watcher:
-        model(self.backend.put_all(self._given), training=False)
+    def _watcher(self, model: Any, inputs: Sequence[Array] | None = None) -> Watcher:
+        inputs = self.inputs if inputs is None else inputs
+        model(self.backend.put_all(inputs[0] if len(inputs) == 1 else list(inputs)), training=False)
         layers = parts_of(self.architecture, model)
         named = {f"l{index}": layer for index, layer in enumerate(layers)}
-        return Watcher(model, named, self.inputs, self.backend, self.architecture.seed)
+        return Watcher(model, named, inputs, self.backend, self.architecture.seed)
 
     def _form(self, name: str) -> FormSeen:
         watcher = self._watcher(self._built(name))
@@ -135,6 +144,11 @@ class ArchitectureObserver:
         }
         for name, make in made.items():
             self.seen.copies[name] = self.attempt(f"the copy by {name}", partial(self._copy, name, make))
+        for name, make in ways_of(self.architecture, self.backend).items():
+            built = partial(self._seeded, make)
+            self.seen.copies[name] = self.attempt(f"the model of {name}", partial(self._copy, name, built))
+        if OPEN in self.watchers and "subclass" in self.watchers:
+            self.seen.longer = self.attempt("the models on longer inputs", self._on_longer_inputs)
 
     def _loaded(self, model: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:
@@ -151,6 +165,29 @@ class ArchitectureObserver:
         watcher.set_state({key: value for key, value in self._state.items() if key not in brought})
         return watcher.form(trains=False)
 
+    def _on_longer_inputs(self) -> ModelsSeen:
+        """A class built for longer inputs, beside the one that was built for those at hand, and a graph that left it open."""
+        longer = lengthened(self.architecture)
+        inputs = input_arrays(longer)
+        fresh = self._watcher(self._seeded(lambda: subclass(longer, self.backend)), inputs)
+        watchers = {"fresh subclass": fresh, "subclass": self.watchers["subclass"], OPEN: self.watchers[OPEN]}
+        seen = ModelsSeen(self.seen.dtype)
+        for name, watcher in watchers.items():
+            watcher.put(inputs)
+            watcher.set_state(self._state)
+            form = watcher.form(trains=False)
+            seen.forms[name] = dataclasses.replace(form, run=dataclasses.replace(form.run, predicted=watcher.predict()))
+            watcher.put(self.inputs)
+        first = seen.first
+        assert first is not None
+        if not all(
+            same_runs(first.run, form.run) and same_values(first.run.inference, form.run.predicted)
+            for form in seen.others.values()
+        ):
+            fresh.put(inputs)
+            seen.moved = moved_runs(fresh, self._state, seen.dtype, trains=False)
+        return seen
+
     # What is done to the first form.
 
     def _surgery(self) -> None:
@@ -159,6 +196,25 @@ class ArchitectureObserver:
         self._first.set_state(self._state)
         self.seen.cut = self.attempt("the models cut out of it", self._cut)
         self.seen.batches = self.attempt("the samples one by one", self._one_by_one)
+        self._first.set_state(self._state)
+        middle = partial(cut_middle, self.architecture, self._first, self.backend)
+        self.seen.middle = self.attempt("the model cut out of the middle", middle)
+        for kind in ("graph", "compiled"):
+            self._inside(kind)
+
+    def _inside(self, kind: str) -> None:
+        # A graph is what TensorFlow has of its own; XLA, which takes it seconds for each model, is JAX's way.
+        if kind == "compiled" and not self.backend.compiles_operations:
+            return
+        for name in FORMS:
+            if name not in self.watchers:
+                continue
+            watcher = self.watchers[name]
+            watcher.set_state(self._state)
+            make = getattr(self.backend, kind)
+            found = self.attempt(f"the {name} model inside a function", partial(run_inside, watcher, self.backend, make))
+            if found is not None:
+                self.seen.inside[f"{name} model inside a {kind} function"] = found
 
     def _cut(self) -> dict[str, tuple[Sequence[Value], Sequence[Value]]]:
         watcher, model = self._first, self._first.model
@@ -203,7 +259,7 @@ class ArchitectureObserver:
             again.train(first.run.inference)
             after = again.state()
             weights = [name for name, variable in again.variables.items() if str(variable.path) in names]
-            moved = tuple(name for name in weights if not _equal(after[name], before[name]))
+            moved = tuple(name for name in weights if not equal(after[name], before[name]))
         finally:
             model.trainable = True
         return Frozen(frozen, moved, names, self._trainable())
@@ -237,54 +293,5 @@ class ArchitectureObserver:
             self.seen.parting[name] = str(told) if told is not None else "no layer is to blame: called one by one they agree"
 
     def _rows_agree(self, run: Run) -> bool:
-        return not isinstance(self.seen.batches, list) or same_values(run.inference, self.seen.batches)
-
-
-def same_values(one: Sequence[Value], other: Sequence[Value]) -> bool:
-    """Whether two sequences of arrays are the same to the last bit, NaN like NaN."""
-    return len(one) == len(other) and all(_equal(a.array, b.array) for a, b in zip(one, other, strict=True))
-
-
-def _equal(one: Array, other: Array) -> bool:
-    return bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
-
-
-def same_runs(one: Run, other: Run) -> bool:
-    """Whether two models computed the same to the last bit, as far as both were run."""
-
-    def arrays(run: Run, name: str) -> dict[str, Array]:
-        return {key: value for key, value in getattr(run, name).items() if value is not None}
-
-    def agree(name: str) -> bool:
-        mine, theirs = arrays(one, name), arrays(other, name)
-        return not mine or not theirs or all(key in theirs and _equal(value, theirs[key]) for key, value in mine.items())
-
-    return (
-        same_values(one.inference, other.inference)
-        and same_values(one.training, other.training)
-        and list(one.losses) == list(other.losses)
-        and (not one.predicted or not other.predicted or same_values(one.predicted, other.predicted))
-        and (not one.steps or not other.steps or list(one.steps) == list(other.steps))
-        and all(agree(name) for name in ("state", "gradients", "after"))
-    )
-
-
-def moved_runs(watcher: Watcher, state: Mapping[str, Array], dtype: str, *, trains: bool) -> list[Run]:
-    """What a model computes from weights and inputs moved by two units of roundoff of a dtype, a few times.
-
-    Args:
-        watcher: of the model; it is left with its own inputs and the state given.
-        state: of every variable.
-        dtype: that the model computes in.
-        trains: whether gradients and training steps are wanted, too.
-    """
-    unit, rng, found = UNIT_ROUNDOFF[dtype], np.random.default_rng(0), []
-    inputs = watcher.inputs
-
-    for _ in range(MOVES):
-        watcher.put([moved_start(array, unit, rng) for array in inputs])
-        watcher.set_state({name: moved_start(value, unit, rng) for name, value in state.items()})
-        found.append(watcher.run(trains=trains))
-    watcher.put(inputs)
-    watcher.set_state(state)
-    return found
+        found = [self.seen.batches, *self.seen.inside.values()]
+        return all(same_values(run.inference, each) for each in found if isinstance(each, list))

@@ -7,92 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run, Variable
+from pytest_dlcheck.architectures.agreement import agree, each_form, each_trained, named_agree, values_agree
+from pytest_dlcheck.architectures.listing import get_layer, summary
+from pytest_dlcheck.architectures.observation import FormSeen, ModelsSeen, Run, Variable
+from pytest_dlcheck.architectures.surgery_properties import batches, cut, frozen, inside, middle, middle_keeps_whole, thawed
 from pytest_dlcheck.observe.layer_observation import Raised, Value
-from pytest_dlcheck.properties.comparison import within
-from pytest_dlcheck.properties.verdict import PASS, Verdict, failed, first_failure, passed
-from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, from_moved_starts
+from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
 
 __all__ = ["PROPERTIES"]
-
-Array = NDArray[Any]
-
-
-def _agree(seen: ModelsSeen, what: str, got: Array, expected: Array, moved: Sequence[Array], *, scale: float = 0.0) -> Verdict:
-    """Bit for bit, or as far apart as the first form's inputs and weights, moved by two units of roundoff, carry it."""
-    if got.shape != expected.shape:
-        return failed(f"{what}: shape {got.shape} instead of {expected.shape}")
-    if np.array_equal(got, expected, equal_nan=got.dtype.kind == "f" and expected.dtype.kind == "f"):
-        return passed(f"{what}: {got.size} values, the same to the last bit")
-    got, expected = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    finite = np.isfinite(expected)
-    if not np.array_equal(finite, np.isfinite(got)):
-        return failed(
-            f"{what}: {int((finite != np.isfinite(got)).sum())} of {got.size} values are finite in one of the two only"
-        )
-    if not moved:
-        return failed(f"{what}: not the same to the last bit, and nothing is known of what rounding may do")
-    runs = np.stack([np.where(np.isfinite(run), run, expected) for run in moved])[:, finite]
-    allowed = from_moved_starts(expected[finite], runs, unit_roundoff=UNIT_ROUNDOFF[seen.dtype], scale=scale)
-    return within(what, got[finite], allowed)
-
-
-def _values(seen: ModelsSeen, what: str, got: Sequence[Value], part: str, expected: Sequence[Value] | None = None) -> Verdict:
-    assert seen.first is not None
-    expected = getattr(seen.first.run, part) if expected is None else expected
-    if len(got) != len(expected):
-        return failed(f"{what}: {len(got)} of them instead of {len(expected)}")
-    verdicts = []
-    for index, (one, other) in enumerate(zip(got, expected, strict=True)):
-        if one.dtype != other.dtype:
-            return failed(f"{what}: {one.dtype} instead of {other.dtype}")
-        moved = [getattr(run, part)[index].array for run in seen.moved]
-        verdicts.append(_agree(seen, what, one.array, other.array, moved))
-    return first_failure(*verdicts) if verdicts else passed(f"{what}: there are none")
-
-
-def _named(seen: ModelsSeen, what: str, got: Mapping[str, Array | None], part: str) -> Verdict:
-    assert seen.first is not None
-    expected: Mapping[str, Array | None] = getattr(seen.first.run, part)
-    if set(got) != set(expected):
-        odd = ", ".join(sorted(set(got) ^ set(expected)))
-        return failed(f"{what}: not of the same variables: {odd}")
-    verdicts = []
-    real = [each for each in expected.values() if each is not None and each.dtype.kind == "f" and np.isfinite(each).all()]
-    size = max((float(np.max(np.abs(each), initial=0.0)) for each in real), default=0.0)
-    for name, other in expected.items():
-        one = got[name]
-        if (one is None) != (other is None):
-            return failed(
-                f"{what}: {name} has {'none' if one is None else 'one'} here, and {'none' if other is None else 'one'} there"
-            )
-        if one is None or other is None:
-            continue
-        if one.dtype.kind != "f":  # the state of a random generator, a counter
-            same = np.array_equal(one, other)
-            verdicts.append(passed(what) if same else failed(f"{what}: {name} is {one.tolist()} instead of {other.tolist()}"))
-            continue
-        moved = [getattr(run, part)[name] for run in seen.moved]
-        # Sums over the batch cancel: what is left of them is as exact as what they were made of.
-        verdicts.append(_agree(seen, f"{what} of {name}", one, other, moved, scale=size if part == "gradients" else 0.0))
-    exact = sum("to the last bit" in verdict.message for verdict in verdicts)
-    bad = [verdict for verdict in verdicts if verdict.outcome != PASS]
-    return bad[0] if bad else passed(f"{what}: {len(expected)} of them, {exact} of floats the same to the last bit")
-
-
-def _each(seen: ModelsSeen, judge: Callable[[str, FormSeen], Verdict]) -> Verdict | None:
-    """The verdict on every other form and copy against the first one, the worst of them; None if there are none."""
-    if seen.first is None or not seen.others:
-        return None
-    verdicts = []
-    for name, form in seen.others.items():
-        said = judge(name, form)
-        if said.outcome != PASS and name in seen.parting:
-            said = failed(f"{said.message}\n{seen.parting[name]}")
-        verdicts.append(said)
-    return first_failure(*verdicts, passed(f"{', '.join(seen.others)}: {verdicts[0].message.partition(': ')[2]}"))
 
 
 def accepts(seen: ModelsSeen) -> Verdict | None:
@@ -109,6 +32,8 @@ def _parts(seen: ModelsSeen) -> Iterator[tuple[str, object]]:
     yield "frozen", seen.frozen
     yield "cut", seen.cut
     yield "one by one", seen.batches
+    yield "longer", seen.longer
+    yield "thawed", seen.thawed
 
 
 def parameters(seen: ModelsSeen) -> Verdict | None:
@@ -133,7 +58,7 @@ def parameters(seen: ModelsSeen) -> Verdict | None:
             )
         return passed(f"{name}: {form.parameters} parameters in {len(form.weights)} weights")
 
-    return _each(seen, judge)
+    return each_form(seen, judge)
 
 
 def _kinds(variables: Sequence[Variable], named: bool) -> list[tuple[Any, ...]]:
@@ -151,7 +76,7 @@ def _told(variables: Sequence[Variable]) -> str:
 
 def outputs(seen: ModelsSeen) -> Verdict | None:
     """The same values, shapes and dtypes in inference mode."""
-    return _each(seen, lambda name, form: _values(seen, f"outputs of the {name}", form.run.inference, "inference"))
+    return each_form(seen, lambda name, form: values_agree(seen, f"outputs of the {name}", form.run.inference, "inference"))
 
 
 def masks(seen: ModelsSeen) -> Verdict | None:
@@ -167,7 +92,7 @@ def masks(seen: ModelsSeen) -> Verdict | None:
         carried = sum(mask is not None for mask in seen.first.run.masks)
         return passed(f"{name}: {carried} of {len(seen.first.run.masks)} outputs carry a mask")
 
-    return _each(seen, judge)
+    return each_form(seen, judge)
 
 
 def training_call(seen: ModelsSeen) -> Verdict | None:
@@ -177,12 +102,12 @@ def training_call(seen: ModelsSeen) -> Verdict | None:
         assert seen.first is not None
         first = seen.first.run
         return first_failure(
-            _values(seen, f"outputs of the {name} in training mode", form.run.training, "training"),
+            values_agree(seen, f"outputs of the {name} in training mode", form.run.training, "training"),
             _losses(seen, f"losses that the {name} adds", form.run.losses, first),
-            _named(seen, f"state of the {name} after it", form.run.state, "state"),
+            named_agree(seen, f"state of the {name} after it", form.run.state, "state"),
         )
 
-    return _each(seen, judge)
+    return each_form(seen, judge)
 
 
 def _losses(seen: ModelsSeen, what: str, got: Sequence[float], first: Run) -> Verdict:
@@ -190,25 +115,18 @@ def _losses(seen: ModelsSeen, what: str, got: Sequence[float], first: Run) -> Ve
         return failed(f"{what}: {len(got)} of them instead of {len(first.losses)}")
     # Which comes first is nobody's promise.
     one, other = np.sort(np.asarray(got, dtype=np.float64)), np.sort(np.asarray(first.losses, dtype=np.float64))
-    return _agree(seen, what, one, other, [np.sort(np.asarray(run.losses, dtype=np.float64)) for run in seen.moved])
+    return agree(seen, what, one, other, [np.sort(np.asarray(run.losses, dtype=np.float64)) for run in seen.moved])
 
 
 def gradients(seen: ModelsSeen) -> Verdict | None:
     """The same gradients of every trainable weight."""
     if seen.first is None or not seen.first.run.gradients:
         return None
-    return _each_trained(seen, lambda name, form: _named(seen, f"gradient in the {name}", form.run.gradients, "gradients"))
-
-
-def _each_trained(seen: ModelsSeen, judge: Callable[[str, FormSeen], Verdict]) -> Verdict | None:
-    trained = [name for name, form in seen.others.items() if form.run.steps]
-    if not trained:
-        return None
-    return _each(seen, lambda name, form: judge(name, form) if name in trained else passed(f"{name}: not trained"))
+    return each_trained(seen, lambda name, form: named_agree(seen, f"gradient in the {name}", form.run.gradients, "gradients"))
 
 
 def training(seen: ModelsSeen) -> Verdict | None:
-    """The same losses in some steps of training, and the same variables after them."""
+    """The same losses in some steps of training, and the same variables after them, those of the optimizer among them."""
     if seen.first is None or not seen.first.run.steps:
         return None
 
@@ -217,11 +135,12 @@ def training(seen: ModelsSeen) -> Verdict | None:
         expected = np.asarray(seen.first.run.steps)
         moved = [np.asarray(run.steps) for run in seen.moved]
         return first_failure(
-            _agree(seen, f"losses of the {name}, step by step", np.asarray(form.run.steps), expected, moved),
-            _named(seen, f"variables of the {name} after {len(expected)} steps", form.run.after, "after"),
+            agree(seen, f"losses of the {name}, step by step", np.asarray(form.run.steps), expected, moved),
+            named_agree(seen, f"variables of the {name} after {len(expected)} steps", form.run.after, "after"),
+            named_agree(seen, f"variables of the {name}'s optimizer after them", form.run.optimizer, "optimizer"),
         )
 
-    return _each_trained(seen, judge)
+    return each_trained(seen, judge)
 
 
 def predict(seen: ModelsSeen) -> Verdict | None:
@@ -231,7 +150,7 @@ def predict(seen: ModelsSeen) -> Verdict | None:
     forms = {"first form": seen.first, **{name: form for name, form in seen.others.items() if form.run.predicted}}
     return first_failure(
         *(
-            _values(seen, f"predict_on_batch of the {name}", _typed(form.run), "inference", form.run.inference)
+            values_agree(seen, f"predict_on_batch of the {name}", _typed(form.run), "inference", form.run.inference)
             for name, form in forms.items()
         )
     )
@@ -270,46 +189,20 @@ def inference_keeps(seen: ModelsSeen) -> Verdict | None:
     return passed(f"{len(seen.others) + 1} models keep their variables")
 
 
-def cut(seen: ModelsSeen) -> Verdict | None:
-    """A model cut out of the graph at a layer gives what that layer gave."""
-    if not isinstance(seen.cut, dict):
+def longer(seen: ModelsSeen) -> Verdict | None:
+    """Where sizes were left open, longer inputs give what a model built for them gives, called and in `predict_on_batch`."""
+    if not isinstance(seen.longer, ModelsSeen):
         return None
-    for name, (one, other) in seen.cut.items():
-        for a, b in zip(one, other, strict=True):
-            if a.dtype != b.dtype or a.array.shape != b.array.shape:
-                given = f"{a.dtype}{list(a.array.shape)} and not {b.dtype}{list(b.array.shape)}"
-                return failed(f"the model that ends at {name} gives {given}")
-            if not np.array_equal(a.array, b.array, equal_nan=a.array.dtype.kind == "f"):
-                return failed(f"the model that ends at {name} gives other values than the layer did in the whole model")
-    return passed(f"cut at {', '.join(seen.cut) or 'no layer'}")
-
-
-def batches(seen: ModelsSeen) -> Verdict | None:
-    """Sample by sample the model gives what it gives for all of them at once."""
-    if not isinstance(seen.batches, list) or seen.first is None:
-        return None
-    return _values(seen, "outputs, sample by sample", seen.batches, "inference")
-
-
-def frozen(seen: ModelsSeen) -> Verdict | None:
-    """A frozen model has nothing to train and keeps its weights in training; unfrozen it has all that it had."""
-    found = seen.frozen
-    if not isinstance(found, Frozen):
-        return None
-    if found.trainable:
-        return failed(f"frozen, it has {found.trainable} trainable weights")
-    if found.moved:
-        return failed(f"frozen, training moves {', '.join(found.moved)}")
-    lost = [name for name in found.before if name not in found.back]
-    if lost:
-        return failed(f"unfrozen, it no longer trains {', '.join(lost)}")
-    return passed(f"{len(found.before)} weights freeze and thaw")
+    found = [check(seen.longer) for check in (outputs, masks, predict, training_call)]
+    return first_failure(*(verdict for verdict in found if verdict is not None))
 
 
 PROPERTIES: Mapping[str, Callable[[ModelsSeen], Verdict | None]] = MappingProxyType(
     {
         "accepts": accepts,
         "parameters": parameters,
+        "summary": summary,
+        "get_layer": get_layer,
         "declared": declared,
         "outputs": outputs,
         "masks": masks,
@@ -318,9 +211,14 @@ PROPERTIES: Mapping[str, Callable[[ModelsSeen], Verdict | None]] = MappingProxyT
         "gradients": gradients,
         "training": training,
         "predict": predict,
+        "longer": longer,
         "cut": cut,
+        "middle": middle,
+        "middle_keeps_whole": middle_keeps_whole,
+        "inside": inside,
         "batches": batches,
         "frozen": frozen,
+        "thawed": thawed,
     }
 )
 """By name, as reports show it; None where a property does not apply."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from pytest_dlcheck.architectures.divergence import first_divergence
 from pytest_dlcheck.architectures.observation import FormSeen, ModelsSeen
-from pytest_dlcheck.architectures.observer import moved_runs, same_runs
 from pytest_dlcheck.architectures.properties import PROPERTIES
+from pytest_dlcheck.architectures.rounding import moved_runs, same_runs
 from pytest_dlcheck.architectures.watcher import Watcher, by_layer
 from pytest_dlcheck.backends import present
 from pytest_dlcheck.backends.base import Backend
@@ -73,10 +73,10 @@ def check_models_equivalent(
 ) -> EquivalenceReport:
     """Checks that two models are one function, and train alike, and says where they part if not.
 
-    Compared are: the number of parameters, the variables of each layer, declared shapes, outputs and their masks in inference
-    mode, outputs, added losses and state in training mode, the gradient of every weight, `predict_on_batch`, and the losses
-    and variables in three steps of gradient descent. They must agree to the last bit, or within what the first model's inputs
-    and weights, moved by two units of roundoff, change.
+    Compared are: the number of parameters, the variables of each layer, what `summary` and `get_layer` say of the layers,
+    declared shapes, outputs and their masks in inference mode, outputs, added losses and state in training mode, the gradient
+    of every weight, `predict_on_batch`, and the losses and variables in three steps of an optimizer. They must agree to the
+    last bit, or within what the first model's inputs and weights, moved by two units of roundoff, change.
 
         from pytest_dlcheck import check_models_equivalent
 
@@ -90,7 +90,8 @@ def check_models_equivalent(
         copy_weights: whether `model_b` gets the values of `model_a`'s variables for the check. They are matched by layer and
             order where both models' layers have the same names, else by their order in the whole model.
         train: whether gradients and training are compared, too. Both models are compiled anew for it, and stay so.
-        seed: of the targets of training, and of what the gradients are taken of.
+        seed: of the targets of training, of what the gradients are taken of, and of the optimizer: 0 is SGD with momentum,
+            1 Adam, 2 RMSprop, 3 AdamW.
         backend: on which; by default the one that Keras runs on in this process.
 
     Returns:

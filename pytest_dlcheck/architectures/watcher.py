@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_dlcheck.architectures.listing import listing_of
 from pytest_dlcheck.architectures.observation import FormSeen, Run, Variable
 from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.observe.framework_values import mask_of, value_of
@@ -21,6 +23,14 @@ Array = NDArray[Any]
 
 STEPS = 3
 LEARNING_RATE = 0.01
+
+OPTIMIZERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("SGD", MappingProxyType({"momentum": 0.9})),
+    ("Adam", MappingProxyType({})),
+    ("RMSprop", MappingProxyType({"momentum": 0.5})),
+    ("AdamW", MappingProxyType({"weight_decay": 0.1})),
+)
+"""Those that a seed chooses among, the simplest first."""
 
 
 def by_layer(layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +106,7 @@ class Watcher:
     def form(self, *, trains: bool) -> FormSeen:
         """All that is recorded of the model; its variables are then as they were."""
         state = self.state()
+        listing = listing_of(self.model)
         run = self.run(trains=trains)
         self.set_state(state)
         names = {id(variable): name for name, variable in self.variables.items()}
@@ -105,6 +116,7 @@ class Watcher:
             tuple(names.get(id(weight), str(weight.path)) for weight in self.model.weights),
             self._declared(),
             run,
+            listing,
         )
 
     def _variable(self, variable: Any) -> Variable:
@@ -134,7 +146,8 @@ class Watcher:
         gradients = self._gradients(inference)
         self.set_state(before)
         predicted, steps = self._trained(inference)
-        return Run(inference, masks, moved, training, losses, state, gradients, predicted, steps, self.state())
+        optimizer = self.optimizer_state()
+        return Run(inference, masks, moved, training, losses, state, gradients, predicted, steps, self.state(), optimizer)
 
     def _random(self, like: Sequence[Value], offset: int) -> list[Array]:
         rng = np.random.default_rng([self.seed, offset, 29])
@@ -163,15 +176,18 @@ class Watcher:
         keras = self.backend.keras
         # TensorFlow's XLA takes seconds for each model; JAX knows no other way.
         compiled = {"jit_compile": self.backend.name == "jax"}
-        self.model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=0.9), loss="mse", **compiled)
+        name, options = OPTIMIZERS[self.seed % len(OPTIMIZERS)]
+        optimizer = getattr(keras.optimizers, name)(LEARNING_RATE, **options)
+        self.model.compile(optimizer=optimizer, loss="mse", **compiled)
         self.model.optimizer.build(self.model.trainable_variables)
         return [self.value(variable).array for variable in self.model.optimizer.variables]
 
-    def train(self, like: Sequence[Value]) -> list[float]:
-        """Some steps of gradient descent with momentum towards random targets; gives the loss after each.
+    def train(self, like: Sequence[Value], steps: int = STEPS) -> list[float]:
+        """Some steps of the seed's optimizer towards random targets; gives the loss after each.
 
         Args:
             like: of the shapes of the targets.
+            steps: how many.
         """
         start = self._optimizer_start  # which compiles it
         for variable, value in zip(self.model.optimizer.variables, start, strict=True):
@@ -179,19 +195,41 @@ class Watcher:
         self.model.reset_metrics()
         targets = self._random(like, 2)
         target = targets[0] if len(targets) == 1 else targets
-        said = [self.model.train_on_batch(self._given, target) for _ in range(STEPS)]
+        said = [self.model.train_on_batch(self._given, target) for _ in range(steps)]
         return [float(np.ravel(np.asarray(each))[0]) for each in said]
+
+    def optimizer_state(self) -> dict[str, Array]:
+        """The variables of the optimizer, by the weight that each belongs to and its own name.
+
+        Their order follows that of the model's weights, which is each form's own; their names begin with the weight's path.
+        """
+        names = {id(variable): name for name, variable in self.variables.items()}
+        paths = {str(weight.path).replace("/", "_") + "_": names.get(id(weight)) for weight in self.model.trainable_weights}
+        found = {}
+        for variable in _inner(self.model.optimizer).variables:
+            tail = str(variable.path).rpartition("/")[2]
+            owner = max((path for path in paths if tail.startswith(path)), key=len, default="")
+            if paths.get(owner) is not None:
+                found[f"{tail.removeprefix(owner)} of {paths[owner]}"] = self.value(variable).array
+            elif not owner:
+                found[tail] = self.value(variable).array
+        return found
 
     def predict(self) -> list[Value]:
         """The outputs of `predict_on_batch`."""
+        assert self._optimizer_start is not None  # compiled, so that Keras does not choose how
         return [self.value(leaf) for leaf in leaves_of(self.model.predict_on_batch(self._given))]
 
     def _trained(self, like: Sequence[Value]) -> tuple[list[Value], list[float]]:
-        assert self._optimizer_start is not None
         state = self.state()
         predicted = self.predict()
         self.set_state(state)
         return predicted, self.train(like)
+
+
+def _inner(optimizer: Any) -> Any:
+    """The optimizer itself where another one scales the loss for it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _same(one: Array, other: Array) -> bool:

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.observe.distribution_observations import ALONE, TOGETHER, Cut, Distributed, Laid, Piece
+from pytest_dlcheck.observe.distribution_observations import ALONE, TOGETHER, Cut, Distributed, Laid, Piece, Uneven
+from pytest_dlcheck.observe.layer_observation import Raised
+from pytest_dlcheck.observe.life_cycle import attempt
 from pytest_dlcheck.observe.training_models import FEATURES, Trainee, classifier, samples
-from pytest_dlcheck.observe.training_observations import Run, Task, Training
+from pytest_dlcheck.observe.training_observations import Run, Scores, Scoring, Task, Training
 from pytest_dlcheck.references.training import EPSILON, MOMENTUM_OF_STATISTICS
 
 __all__ = ["MirroredObserver", "ShardedObserver", "usable"]
@@ -54,7 +56,7 @@ class _Observer:
         )
         return Trainee(model, self.backend)
 
-    def _task(self, trainee: Trainee) -> Task:
+    def _task(self, trainee: Trainee, count: int = COUNT) -> Task:
         """From weights unlike what an initializer gives: no gain of 1 and no bias of 0 hides what is left out."""
         rng = np.random.default_rng(self.seed + 2)
         start = {}
@@ -63,7 +65,8 @@ class _Observer:
             if name.endswith(("gamma", "moving_variance")):
                 drawn = rng.uniform(0.5, 1.5, value.shape)
             start[name] = drawn.astype(np.float32)
-        return Task(start, self.x, self.labels, None, BATCH, EPOCHS, RATE, MOMENTUM)
+        x, labels = (self.x, self.labels) if count == COUNT else samples(self.seed, count)
+        return Task(start, x, labels, None, BATCH, EPOCHS, RATE, MOMENTUM)
 
     def _fit(self, trainee: Trainee, task: Task) -> Run:
         trainee.restart(task.start)
@@ -71,6 +74,26 @@ class _Observer:
             task.x, task.labels, batch_size=task.batch_size, epochs=task.epochs, shuffle=False, verbose=0
         ).history
         return Run(tuple(map(float, history["loss"])), trainee.weights(), trainee.steps)
+
+    def _scores(self, trainee: Trainee, task: Task) -> Scores:
+        trainee.restart(task.start)
+        model = trainee.model
+        loss = model.evaluate(task.x, task.labels, batch_size=task.batch_size, verbose=0)
+        return Scores({"loss": float(np.ravel(loss)[0])}, np.asarray(model.predict(task.x, batch_size=BATCH, verbose=0)))
+
+    def _uneven(self, count: int, make: Callable[[], Trainee], alone: Trainee) -> Uneven:
+        """`fit`, `evaluate` and `predict` of so many samples on one device, and on several inside what `make` is called in."""
+        task = self._task(alone, count)
+        trained, scored = {ALONE: self._fit(alone, task)}, {ALONE: self._scores(alone, task)}
+        together = make()
+        found = attempt("scoring on several devices", lambda: self._scores(together, task))
+        scoring: Scoring | Raised = found if isinstance(found, Raised) else self._scoring(task, scored | {TOGETHER: found})
+        run = attempt("training on several devices", lambda: self._fit(together, task))
+        training: Training | Raised = run if isinstance(run, Raised) else Training(task, trained | {TOGETHER: run})
+        return Uneven(count, training, scoring)
+
+    def _scoring(self, task: Task, ways: Mapping[str, Scores]) -> Scoring:
+        return Scoring(task.start, task.x, task.labels, None, ways)
 
     def _variables(self, trainee: Trainee, *, optimizer: bool, lay: Callable[[Any], Laid]) -> dict[str, Laid]:
         laid = {name: lay(trainee.variable(name)) for name in trainee.weights()}
@@ -150,6 +173,7 @@ class MirroredObserver(_Observer):
         seen: list[tuple[int, Array]] = []
         with self.strategy.scope():
             together = self._compiled(self._model(normalized, seen))
+        before = self._variables(together, optimizer=True, lay=self._lay)
         runs[TOGETHER] = self._fit(together, task)
         devices = tuple(str(name) for name in self.strategy.extended.worker_devices)
         return Distributed(
@@ -159,7 +183,19 @@ class MirroredObserver(_Observer):
             batches=self._batches(task, seen),
             batch_cut=Cut(0, self.count),
             variables=self._variables(together, optimizer=True, lay=self._lay),
+            before=before,
         )
+
+    def uneven(self, count: int) -> Uneven:
+        """So many samples, of which the last batch is short."""
+        self.backend.seed(self.seed)
+        alone = self._compiled(self._model("none", None))
+
+        def together() -> Trainee:
+            with self.strategy.scope():
+                return self._compiled(self._model("none", None))
+
+        return self._uneven(count, together, alone)
 
 
 class ShardedObserver(_Observer):
@@ -219,12 +255,25 @@ class ShardedObserver(_Observer):
             seen: list[Laid] = []
             with self._set(distribution):
                 together = self._compiled(classifier(self.backend.keras, normalized=normalized))
+                before = self._variables(together, optimizer=not cuts, lay=self._lay)
                 runs[TOGETHER] = self._fit_watched(together, task, seen)
                 variables = self._variables(together, optimizer=not cuts, lay=self._lay)
         devices = tuple(str(device) for device in self.backend.framework.devices(self.kind)[: self.count])
         batch_cut = Cut(0, batch_parts)
         replicas = int(distribution.device_mesh.shape[0])
-        return Distributed(devices, replicas, Training(task, runs), tuple(seen), batch_cut, variables, cuts)
+        return Distributed(devices, replicas, Training(task, runs), tuple(seen), batch_cut, variables, before, cuts)
+
+    def uneven(self, count: int) -> Uneven:
+        """So many samples, of which the last batch is short, with `DataParallel`."""
+        self.backend.seed(self.seed)
+        with self.backend.alone(), contextlib.ExitStack() as stack:
+            alone = self._compiled(classifier(self.backend.keras, normalized=False))
+
+            def together() -> Trainee:
+                stack.enter_context(self._set(self.backend.keras.distribution.DataParallel(devices=self.names)))
+                return self._compiled(classifier(self.backend.keras, normalized=False))
+
+            return self._uneven(count, together, alone)
 
     def data_parallel(self) -> Distributed:
         """Every device has all weights, and its part of each batch. The batch normalization is over the whole batch."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pytest_dlcheck.observe.training_observations import Training
+from pytest_dlcheck.observe.layer_observation import Raised
+from pytest_dlcheck.observe.training_observations import Scoring, Training
 
-__all__ = ["ALONE", "TOGETHER", "Cut", "Distributed", "Laid", "Piece"]
+__all__ = ["ALONE", "TOGETHER", "Cut", "Distributed", "Laid", "Piece", "Uneven"]
 
 Array = NDArray[Any]
 
@@ -66,6 +67,7 @@ class Distributed:
         batch_cut: how each batch was to be cut.
         variables: after training on several devices: the model's weights, by name, and where they are to lie everywhere, the
             optimizer's variables, by path.
+        before: the same before the first step.
         cuts: which variables were to be cut; every other is to lie on each device as a whole.
     """
 
@@ -75,4 +77,20 @@ class Distributed:
     batches: tuple[Laid, ...]
     batch_cut: Cut
     variables: Mapping[str, Laid]
+    before: Mapping[str, Laid]
     cuts: Mapping[str, Cut] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """Samples that no number of full batches holds, on one device and on several.
+
+    Attributes:
+        count: how many there are.
+        training: the task and its two runs, or the error that `fit` on several devices ended in.
+        scoring: what `evaluate` and `predict` gave on each, or the error that they ended in.
+    """
+
+    count: int
+    training: Training | Raised
+    scoring: Scoring | Raised

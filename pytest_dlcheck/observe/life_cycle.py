@@ -20,7 +20,7 @@ from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.observe.life_cycle_observations import Held, Plain, Rebuilt, Refused, Reloaded, Resumed, Run
 from pytest_dlcheck.seeds import derive
 
-__all__ = ["EPOCHS", "SAVED_AFTER", "LifeCycleObserver", "attempt", "hold", "learning_rate", "train"]
+__all__ = ["EPOCHS", "SAVED_AFTER", "LifeCycleObserver", "attempt", "generators", "hold", "learning_rate", "train"]
 
 T = TypeVar("T")
 
@@ -173,6 +173,11 @@ class LifeCycleObserver:
     def model(self) -> Any:
         """The model after all epochs."""
         return self._trained[0]
+
+    @property
+    def uninterrupted(self) -> tuple[Run, list[NDArray[Any]]]:
+        """The whole training, and the states of the generators when the file in its middle was written."""
+        return self._trained[1], self._trained[2]
 
     @cached_property
     def original(self) -> Held:

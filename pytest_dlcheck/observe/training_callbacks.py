@@ -18,6 +18,7 @@ from pytest_dlcheck.observe.training_observations import Task
 from pytest_dlcheck.observe.training_watched import (
     Averaged,
     Backup,
+    BrokenTwice,
     Checkpoints,
     Continued,
     Ended,
@@ -33,6 +34,7 @@ Array = NDArray[Any]
 COUNT, RATE = 8, 0.25
 EPOCHS, BROKEN_OFF = 4, 2
 SAVE_EVERY = 3
+PARTS = 4  # batches of an epoch that is broken off in its middle
 BATCHES, BAD = 4, 2
 EMA_MOMENTUM = 0.75
 
@@ -214,6 +216,56 @@ class CallbackObserver:
             self._fit([self._callback("BackupAndRestore", backup_dir=str(kept)), watching])
             left = kept.exists()
         return Backup(BROKEN_OFF, EPOCHS, tuple(resumed), whole, self.trainee.weights(), left)
+
+    def broken_twice(self, save_freq: str | int, stops: tuple[int, ...]) -> BrokenTwice:
+        """Each run ends in an error after so many batches of the whole; the next one starts from other weights, with a backup.
+
+        Args:
+            save_freq: as the callback takes it.
+            stops: after how many steps, as the optimizer counts them, the runs are broken off.
+        """
+        trainee, size = self._build(), COUNT // PARTS
+        self._fit([], trainee, batch_size=size)
+        whole, batches = trainee.weights(), trainee.steps
+        others = {name: np.ones_like(value) for name, value in whole.items()}
+        begun: list[int] = []
+        with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
+            for number, stop in enumerate((*stops, None)):
+                epochs: list[int] = []
+
+                def broken(batch: int, logs: Any = None, stop: int | None = stop) -> None:  # noqa: ARG001 - Keras gives both
+                    # Within an epoch JAX keeps the variables' values elsewhere, until they are asked for.
+                    getattr(trainee.model, "jax_state_sync", lambda: None)()
+                    if trainee.steps == stop:
+                        raise _BrokenOff
+
+                def note(epoch: int, logs: Any = None, epochs: list[int] = epochs) -> None:  # noqa: ARG001
+                    epochs.append(int(epoch))
+
+                trainee.restart(others if number else None)
+                # What breaks a run off comes after the backup of the same batch.
+                backup = self._callback("BackupAndRestore", backup_dir=str(Path(folder) / "backup"), save_freq=save_freq)
+                with contextlib.suppress(_BrokenOff):
+                    self._fit([backup, self._lambda(on_epoch_begin=note, on_train_batch_end=broken)], trainee, batch_size=size)
+                begun.append(epochs[0])
+        return BrokenTwice(save_freq, stops, tuple(begun), batches, trainee.steps, whole, trainee.weights())
+
+    @cached_property
+    def fitted_again(self) -> tuple[tuple[int, ...], int]:
+        """The epochs that a `fit` makes of a model whose last one was restored from a backup; and how many it was asked for."""
+        trainee, epochs = self._build(), list[int]()
+
+        def stop(epoch: int, logs: Any = None) -> None:  # noqa: ARG001 - Keras hands both over by name
+            if epoch == BROKEN_OFF:
+                raise _BrokenOff
+
+        with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
+            for callbacks in ([self._lambda(on_epoch_begin=stop)], []):
+                backup = self._callback("BackupAndRestore", backup_dir=str(Path(folder) / "backup"))
+                with contextlib.suppress(_BrokenOff):
+                    self._fit([backup, *callbacks], trainee)
+        self._fit([self._lambda(on_epoch_begin=lambda epoch, logs=None: epochs.append(int(epoch)))], trainee)
+        return tuple(epochs), EPOCHS
 
     @cached_property
     def _averaging(self) -> Trainee:

@@ -14,6 +14,7 @@ from pytest_dlcheck.observe.training_observations import Task
 __all__ = [
     "Averaged",
     "Backup",
+    "BrokenTwice",
     "Checkpoints",
     "Continued",
     "Ended",
@@ -135,6 +136,29 @@ class Backup:
     whole: Weights
     final: Weights
     left: bool
+
+
+@dataclass(frozen=True)
+class BrokenTwice:
+    """A run that was broken off, taken up, broken off again, and taken up.
+
+    Attributes:
+        backed_up: how often: each epoch, or so many batches.
+        stops: after how many batches of the whole run each interruption came.
+        begun: the first epoch, from 0, of each of the three runs.
+        batches: of the whole run.
+        counted: the count of the optimizer's steps at the end.
+        whole: the weights after a run that nothing disturbed.
+        final: those after the third run.
+    """
+
+    backed_up: str | int
+    stops: tuple[int, ...]
+    begun: tuple[int, ...]
+    batches: int
+    counted: int
+    whole: Weights
+    final: Weights
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_dlcheck.observe.distribution_observations import ALONE, TOGETHER, Cut, Distributed, Laid
+from pytest_dlcheck.observe.distribution_observations import ALONE, TOGETHER, Cut, Distributed, Laid, Uneven
+from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.properties import training
 from pytest_dlcheck.properties.comparison import identical, within
 from pytest_dlcheck.properties.verdict import Verdict, failed, first_failure, passed
@@ -17,7 +18,15 @@ from pytest_dlcheck.references.replicas import STATISTICS, train_in_replicas
 from pytest_dlcheck.references.training import Batch, Descent, Trained
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, Bounded, perturbed
 
-__all__ = ["batches_are_cut", "equals_one_device", "is_replicated_training", "variables_are_cut", "variables_are_whole"]
+__all__ = [
+    "batches_are_cut",
+    "equals_one_device",
+    "is_replicated_training",
+    "scores_a_short_batch",
+    "trains_on_a_short_batch",
+    "variables_are_cut",
+    "variables_are_whole",
+]
 
 Array = NDArray[Any]
 
@@ -28,6 +37,23 @@ def equals_one_device(seen: Distributed) -> Verdict:
     if missing:
         return failed(f"there is no run on {' nor on '.join(sorted(missing))}")
     return first_failure(training.takes_the_steps(seen.training), training.reported_losses(seen.training))
+
+
+def trains_on_a_short_batch(seen: Uneven) -> Verdict:
+    """With a last batch that is short, on one device and on several, the steps and losses of the reference in float64."""
+    if isinstance(seen.training, Raised):
+        return failed(f"{seen.count} samples: {seen.training}")
+    return first_failure(training.takes_the_steps(seen.training), training.reported_losses(seen.training))
+
+
+def scores_a_short_batch(seen: Uneven) -> Verdict:
+    """With a last batch that is short, `evaluate` and `predict` give the loss and the outputs of the reference in float64."""
+    if isinstance(seen.scoring, Raised):
+        return failed(f"{seen.count} samples: {seen.scoring}")
+    missing = {ALONE, TOGETHER} - set(seen.scoring.ways)
+    if missing:
+        return failed(f"nothing was scored on {' nor on '.join(sorted(missing))}")
+    return training.batch_size_is_irrelevant(seen.scoring)
 
 
 def _rows(values: Array) -> Array:
@@ -106,7 +132,13 @@ def variables_are_whole(seen: Distributed) -> Verdict:
     whole = {name: laid for name, laid in seen.variables.items() if name not in seen.cuts}
     if not whole:
         return failed("no variable was to lie on each device as a whole")
-    return first_failure(*(_whole(name, laid, seen.devices) for name, laid in whole.items()))
+    if lost := set(seen.variables) - set(seen.before):
+        return failed(f"not there before the first step: {', '.join(sorted(lost))}")
+    early = {name: seen.before[name] for name in whole}
+    return first_failure(
+        *(_whole(f"before the first step, {name}", laid, seen.devices) for name, laid in early.items()),
+        *(_whole(name, laid, seen.devices) for name, laid in whole.items()),
+    )
 
 
 def variables_are_cut(seen: Distributed) -> Verdict:
@@ -114,7 +146,12 @@ def variables_are_cut(seen: Distributed) -> Verdict:
     missing = [name for name in seen.cuts if name not in seen.variables]
     if missing or not seen.cuts:
         return failed(f"was to be cut, and is not there: {', '.join(missing) or 'nothing was asked for'}")
-    return first_failure(*(_cut(name, seen.variables[name], cut, seen.devices) for name, cut in seen.cuts.items()))
+    if lost := set(seen.cuts) - set(seen.before):
+        return failed(f"not there before the first step: {', '.join(sorted(lost))}")
+    return first_failure(
+        *(_cut(f"before the first step, {name}", seen.before[name], cut, seen.devices) for name, cut in seen.cuts.items()),
+        *(_cut(name, seen.variables[name], cut, seen.devices) for name, cut in seen.cuts.items()),
+    )
 
 
 def is_replicated_training(seen: Distributed) -> Verdict:

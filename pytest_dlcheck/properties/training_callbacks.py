@@ -13,6 +13,7 @@ from pytest_dlcheck.observe.training_observations import Run, Training
 from pytest_dlcheck.observe.training_watched import (
     Averaged,
     Backup,
+    BrokenTwice,
     Checkpoints,
     Continued,
     Ended,
@@ -29,8 +30,11 @@ from pytest_dlcheck.tolerance import SMALLEST_NORMAL, UNIT_ROUNDOFF, Bounded, pe
 __all__ = [
     "averages_are_scored",
     "backs_up",
+    "backs_up_twice",
     "fits_again",
+    "fits_from_the_first_epoch",
     "follows_the_schedule",
+    "goes_back_to_no_epoch",
     "keeps_the_best",
     "reduces_the_rate",
     "saves_every_so_often",
@@ -198,6 +202,30 @@ def backs_up(seen: Backup) -> Verdict:
     if seen.left:
         return failed("the backup is still there after a run that came to its end")
     return _same("weights after the second run", seen.final, seen.whole)
+
+
+def backs_up_twice(seen: BrokenTwice) -> Verdict:
+    """BackupAndRestore takes a run up that is broken off twice, and it ends with the weights of one that nothing disturbed."""
+    said = f"broken off after {' and '.join(map(str, seen.stops))} of {seen.batches} batches, backed up every {seen.backed_up}"
+    if seen.counted != seen.batches:
+        return failed(f"{said}: the optimizer counts {seen.counted} steps in the end instead of {seen.batches}")
+    return _same(f"{said}: weights in the end", seen.final, seen.whole)
+
+
+def goes_back_to_no_epoch(seen: BrokenTwice) -> Verdict:
+    """A run that BackupAndRestore takes up begins with no epoch before the one that the run before it began with."""
+    if list(seen.begun) != sorted(seen.begun):
+        return failed(
+            f"broken off after {' and '.join(map(str, seen.stops))} batches: the runs begin with the epochs {seen.begun}"
+        )
+    return passed(f"the runs begin with the epochs {seen.begun}")
+
+
+def fits_from_the_first_epoch(epochs: tuple[int, ...], asked: int) -> Verdict:
+    """A `fit` that restores nothing makes all its epochs, whatever the one before it restored."""
+    if epochs != tuple(range(asked)):
+        return failed(f"a fit of {asked} epochs, without callbacks, makes the epochs {epochs}: one before it was restored")
+    return passed(f"the epochs {epochs}")
 
 
 def _averages(seen: Averaged, move: Callable[[Array], Array]) -> list[dict[str, Array]]:

@@ -141,3 +141,30 @@ def test_model_parallel_batch_and_other_variables(see: See, dl_judge: Judge) -> 
     seen = see("model_parallel")
     dl_judge(distribution.batches_are_cut(seen))
     dl_judge(distribution.variables_are_whole(seen))
+
+
+# Half of a batch, which the devices share; and a batch that they cannot share in equal parts.
+SHORT = {"even": 20, "odd": 19}
+
+
+def short(subject: str, only: str) -> list[Any]:
+    """One parameter for each property, named after it: the two ways to be short are two properties."""
+    marks = [pytest.mark.dl_subject(subject), pytest.mark.dl_only(only)]
+    judges = {
+        "trains_short_batch": distribution.trains_on_a_short_batch,
+        "scores_short_batch": distribution.scores_a_short_batch,
+    }
+    return [
+        pytest.param(count, judge, id=f"{only}-{name}-{how}", marks=[*marks, pytest.mark.dl_property(f"{name}_{how}")])
+        for name, judge in judges.items()
+        for how, count in SHORT.items()
+    ]
+
+
+MIRRORED = short("tf.distribute.MirroredStrategy", "tensorflow")
+DATA_PARALLEL = short("keras.distribution.DataParallel", "jax")
+
+
+@pytest.mark.parametrize(("count", "judge"), [*MIRRORED, *DATA_PARALLEL])
+def test_short_batch(count: int, judge: Callable[[Any], Verdict], see: See, dl_judge: Judge) -> None:
+    dl_judge(judge(see("uneven", count)))

@@ -11,6 +11,7 @@ from pytest_dlcheck import Backend, Device
 from pytest_dlcheck.models.tiny import CHAIN, CUSTOM, IMAGE, SHARED, TEXT, TINY, TinySpec
 from pytest_dlcheck.observe.export import exported, why_not
 from pytest_dlcheck.observe.life_cycle import LifeCycleObserver
+from pytest_dlcheck.observe.resume_elsewhere import resumed_elsewhere
 from pytest_dlcheck.properties import life_cycle
 from pytest_dlcheck.properties.verdict import Verdict
 from pytest_dlcheck.seeds import derive
@@ -101,6 +102,15 @@ def test_foreign_weights_are_refused(life: LifeCycleObserver, dl_judge: Judge) -
 @pytest.mark.dl_property("resume")
 def test_resume(life: LifeCycleObserver, dl_judge: Judge) -> None:
     dl_judge(life_cycle.resumed_is_uninterrupted(life.resumed))
+
+
+# A process for each model, which imports the framework anew.
+@pytest.mark.parametrize("life", parameters(CHAIN, CUSTOM), indirect=True)
+@pytest.mark.dl_property("resume_elsewhere")
+def test_resume_in_another_process(life: LifeCycleObserver, device: Device, dl_judge: Judge) -> None:
+    if device.kind != "cpu":
+        pytest.skip("the other process is not told of a device, and what it takes by itself may be another one")
+    dl_judge(life_cycle.resumed_is_uninterrupted(resumed_elsewhere(life)))
 
 
 @pytest.mark.parametrize("life", parameters(*(spec for spec in TINY if spec.random)), indirect=True)

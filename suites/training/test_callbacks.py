@@ -110,6 +110,34 @@ def test_backup_and_restore(callbacks: CallbackObserver, dl_judge: Judge) -> Non
     dl_judge(training_callbacks.backs_up(callbacks.backup))
 
 
+# An epoch has four batches, a run sixteen. In the middle of an epoch, and with the end of one.
+TWICE = [
+    pytest.param("epoch", (6, 13), id="epochs", marks=pytest.mark.dl_property("resumes_twice")),
+    pytest.param(4, (4, 12), id="whole-epochs", marks=pytest.mark.dl_property("resumes_twice_between_epochs")),
+    pytest.param(3, (6, 9), id="batches", marks=pytest.mark.dl_property("resumes_twice_within_an_epoch")),
+]
+
+
+@pytest.mark.dl_subject("keras.callbacks.BackupAndRestore")
+@pytest.mark.parametrize(("save_freq", "stops"), TWICE)
+def test_backup_and_restore_twice(
+    save_freq: str | int, stops: tuple[int, ...], callbacks: CallbackObserver, dl_judge: Judge
+) -> None:
+    dl_judge(training_callbacks.backs_up_twice(callbacks.broken_twice(save_freq, stops)))
+
+
+@pytest.mark.dl_subject("keras.callbacks.BackupAndRestore")
+@pytest.mark.dl_property("goes_back_to_no_epoch")
+def test_backup_and_restore_keeps_the_epoch(callbacks: CallbackObserver, dl_judge: Judge) -> None:
+    dl_judge(training_callbacks.goes_back_to_no_epoch(callbacks.broken_twice(3, (6, 9))))
+
+
+@pytest.mark.dl_subject("keras.callbacks.BackupAndRestore")
+@pytest.mark.dl_property("fit_after_a_restored_one")
+def test_fit_after_a_restored_one(callbacks: CallbackObserver, dl_judge: Judge) -> None:
+    dl_judge(training_callbacks.fits_from_the_first_epoch(*callbacks.fitted_again))
+
+
 @pytest.fixture
 def _has_averages(backend: Backend) -> None:
     if not hasattr(backend.keras.callbacks, "SwapEMAWeights"):

@@ -1,0 +1,30 @@
+"""Sound observations of what is done to a model, into which tests plant defects."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pytest_dlcheck.architectures.observation import Listing, Middle, Thawed
+from pytest_dlcheck.observe.layer_observation import Value
+
+
+def value(*numbers: float, dtype: str = "float32") -> Value:
+    """An output of one sample."""
+    return Value(dtype, np.array([numbers], dtype="float32"))
+
+
+MIDDLE = Middle("from l0 to l2", [value(1, 2)], [value(1, 2)], [value(1, 2)], 6, (6, 6))
+LISTING = Listing(
+    [("l0", 2), ("l1", 1)],
+    {"total": 3, "trainable": 1, "non-trainable": 2},
+    ("l0", "l1"),
+    (2, 1),
+    (1, 2),
+    0,
+    {},
+    (),
+    (True, True),
+)
+START = {"a": np.array([1.0, 2.0]), "b": np.array([3.0])}
+STEP = {"a": np.array([1.5, 2.5]), "b": np.array([3.5])}
+THAWED = Thawed("l0", ("a",), ("a", "b"), ("b",), ("a", "b"), LISTING, START, STEP, {**STEP, "a": START["a"]}, STEP, (), True)
