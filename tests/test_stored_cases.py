@@ -77,7 +77,10 @@ class Dense:
 
 def registered(keras: str = "3.15.1", allowed: bool = True) -> Register:
     backend: Any = SimpleNamespace(
-        name="torch", keras=SimpleNamespace(layers=SimpleNamespace(Dense=Dense)), quick=contextlib.nullcontext
+        onednn=frozenset(),
+        name="torch",
+        keras=SimpleNamespace(layers=SimpleNamespace(Dense=Dense)),
+        quick=contextlib.nullcontext,
     )
     return Register(backend, keras, lambda issue, subject, name: allowed)
 

@@ -17,7 +17,7 @@ from pytest_dlcheck.architectures.architecture import Architecture
 from pytest_dlcheck.architectures.divergence import first_divergence, layer_calls
 from pytest_dlcheck.architectures.forms import FORMS, input_arrays, parts_of, subclass
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, ModelsSeen, Run
-from pytest_dlcheck.architectures.rounding import equal, moved_runs, same_runs, same_values
+from pytest_dlcheck.architectures.rounding import equal, moved_runs, predicts_alike, same_runs, same_values
 from pytest_dlcheck.architectures.surgery import cut_middle, run_inside, thaw
 from pytest_dlcheck.architectures.watcher import Watcher
 from pytest_dlcheck.architectures.ways import OPEN, lengthened, ways_of
@@ -273,8 +273,7 @@ class ArchitectureObserver:
         first = self.seen.first
         assert first is not None
         differing = [name for name, form in self.seen.others.items() if not same_runs(first.run, form.run)]
-        predicts = bool(first.run.predicted) and not same_values(first.run.inference, first.run.predicted)
-        if not differing and not predicts and self._rows_agree(first.run):
+        if not differing and predicts_alike(first.run) and self._rows_agree(first.run):
             return
         watcher = self._first
         watcher.set_state(self._state)

@@ -11,7 +11,7 @@ import numpy as np
 from pytest_dlcheck.architectures.divergence import first_divergence
 from pytest_dlcheck.architectures.observation import FormSeen, ModelsSeen
 from pytest_dlcheck.architectures.properties import PROPERTIES
-from pytest_dlcheck.architectures.rounding import moved_runs, same_runs
+from pytest_dlcheck.architectures.rounding import moved_runs, predicts_alike, same_runs
 from pytest_dlcheck.architectures.watcher import Watcher, by_layer
 from pytest_dlcheck.backends import present
 from pytest_dlcheck.backends.base import Backend
@@ -192,8 +192,10 @@ def _observed(watchers: dict[str, Watcher], given: Any, backend: Backend, *, tra
     if seen.first is None or not seen.others:
         return seen
     mine, theirs = seen.first.run, seen.others["model_b"].run
-    if not same_runs(mine, theirs):
+    alike = same_runs(mine, theirs)
+    if not alike or not predicts_alike(mine):
         seen.moved = moved_runs(first, state, seen.dtype, trains=trains)
+    if not alike:
         watchers["model_b"].set_state(others)
         told = first_divergence(first.model, watchers["model_b"].model, given, backend=backend)
         if told is not None:

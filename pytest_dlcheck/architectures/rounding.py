@@ -13,7 +13,7 @@ from pytest_dlcheck.architectures.watcher import Watcher
 from pytest_dlcheck.observe.layer_observation import Value
 from pytest_dlcheck.tolerance import UNIT_ROUNDOFF, moved_start
 
-__all__ = ["MOVES", "equal", "moved_runs", "same_runs", "same_values"]
+__all__ = ["MOVES", "equal", "moved_runs", "predicts_alike", "same_runs", "same_values"]
 
 Array = NDArray[Any]
 
@@ -48,6 +48,11 @@ def same_runs(one: Run, other: Run) -> bool:
         and (not one.steps or not other.steps or list(one.steps) == list(other.steps))
         and all(agree(name) for name in ("state", "gradients", "after", "optimizer"))
     )
+
+
+def predicts_alike(run: Run) -> bool:
+    """Whether `predict_on_batch`, if it was run, gave what the call gave to the last bit: a graph may fuse the same sums."""
+    return not run.predicted or same_values(run.inference, run.predicted)
 
 
 def moved_runs(watcher: Watcher, state: Mapping[str, Array], dtype: str, *, trains: bool) -> list[Run]:
