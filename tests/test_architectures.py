@@ -23,6 +23,7 @@ from pytest_dlcheck.architectures.drawing import Catalogue
 from pytest_dlcheck.architectures.kinds import KINDS, draw_architecture
 from pytest_dlcheck.architectures.observation import FormSeen, Frozen, Listing, ModelsSeen, Run, Variable
 from pytest_dlcheck.architectures.properties import PROPERTIES
+from pytest_dlcheck.architectures.rounding import predicts_alike
 from pytest_dlcheck.architectures.script import architecture_script
 from pytest_dlcheck.architectures.training_mode import TrainingMode, training_reaches_layers
 from pytest_dlcheck.cases.case import Build, Case, Tensor, dumps, loads
@@ -205,6 +206,12 @@ def run(**changes: Any) -> Run:
         optimizer={"velocity of l0/0:kernel": np.array([0.1, 0.2]), "iteration": np.array(3)},
     )
     return dataclasses.replace(sound, **changes)
+
+
+def test_what_only_predict_computes_otherwise_is_seen() -> None:
+    assert predicts_alike(run())
+    assert predicts_alike(run(predicted=[]))
+    assert not predicts_alike(run(predicted=[value(1, np.nextafter(np.float32(2), np.float32(3)))]))
 
 
 LISTING = Listing(
