@@ -77,6 +77,9 @@ def hold(backend: Backend, model: Any, x: Arrays) -> Held:
     owners = {id(weight): layer.name for layer in layers for weight in layer.weights}
     optimizer = getattr(model, "optimizer", None)
     settings = model.get_compile_config() if getattr(model, "compiled", False) else None
+    # On JAX each eager operation is compiled: in every process alike.
+    with backend.quick():
+        outputs = outputs_of(backend, model, x)
     return Held(
         names=tuple(f"{owners[id(weight)]}/{weight.name}" for weight in model.weights),
         weights=tuple(backend.to_numpy(weight) for weight in model.weights),
@@ -84,7 +87,7 @@ def hold(backend: Backend, model: Any, x: Arrays) -> Held:
         optimizer=tuple(backend.to_numpy(variable) for variable in optimizer.variables) if optimizer is not None else (),
         config=_text(model.get_config()),
         settings=_text(settings),
-        outputs=outputs_of(backend, model, x),
+        outputs=outputs,
     )
 
 
@@ -150,8 +153,7 @@ class LifeCycleObserver:
         return model
 
     def hold(self, model: Any) -> Held:
-        with self.backend.quick():
-            return hold(self.backend, model, self.x)
+        return hold(self.backend, model, self.x)
 
     @property
     def checkpoint(self) -> Path:

@@ -51,12 +51,13 @@ def resume(order: Order) -> tuple[Held, Run]:
     backend = present()
     backend.load()
     registered()
-    # Nothing but the file: seeds of the process that wrote it are not known here.
-    model = backend.keras.models.load_model(order.checkpoint)
-    for variable, state in zip(generators(model), order.states, strict=True):
-        variable.assign(state)
-    start = hold(backend, model, order.probe)
-    return start, train(backend, model, order.spec, order.seed, begun=SAVED_AFTER, x=order.probe)
+    with backend.alone():
+        # Nothing but the file: seeds of the process that wrote it are not known here.
+        model = backend.keras.models.load_model(order.checkpoint)
+        for variable, state in zip(generators(model), order.states, strict=True):
+            variable.assign(state)
+        start = hold(backend, model, order.probe)
+        return start, train(backend, model, order.spec, order.seed, begun=SAVED_AFTER, x=order.probe)
 
 
 def resumed_elsewhere(life: LifeCycleObserver) -> Resumed | Raised:
