@@ -35,7 +35,7 @@ def agree(seen: ModelsSeen, what: str, got: Array, expected: Array, moved: Seque
         return failed(f"{what}: not the same to the last bit, and nothing is known of what rounding may do")
     runs = np.stack([np.where(np.isfinite(run), run, expected) for run in moved])[:, finite]
     allowed = from_moved_starts(expected[finite], runs, unit_roundoff=UNIT_ROUNDOFF[seen.dtype], scale=scale)
-    return within(what, got[finite], allowed)
+    return within(what, got[finite], allowed, seen.dtype)
 
 
 def values_agree(

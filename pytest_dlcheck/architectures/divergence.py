@@ -180,7 +180,8 @@ class _Walk:
             return f"shapes {[each.shape for each in theirs]} and not {[each.shape for each in mine]}"
         if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(mine, theirs, strict=True)):
             return None
-        unit = UNIT_ROUNDOFF[self.dtype(call.outputs)]
+        dtype = self.dtype(call.outputs)
+        unit = UNIT_ROUNDOFF[dtype]
         moved = self.moved(call, unit)
         for index, (a, b) in enumerate(zip(mine, theirs, strict=True)):
             if not np.array_equal(np.isfinite(a), np.isfinite(b)):
@@ -190,7 +191,7 @@ class _Walk:
             if not finite.any():
                 continue
             allowed = from_moved_starts(a[finite], runs, unit_roundoff=unit, scale=0.0)
-            said = within("output", b[finite], allowed)
+            said = within("output", b[finite], allowed, dtype)
             if said.outcome != PASS:
                 return said.message
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -120,7 +121,9 @@ def check_models_equivalent(
         finally:
             for name, watcher in watchers.items():
                 watcher.set_state(before[name])
-    found = {name: check(seen) for name, check in PROPERTIES.items()}
+    # Where they part stands once below the table, and not beside each of its rows.
+    judged = dataclasses.replace(seen, parting={})
+    found = {name: check(judged) for name, check in PROPERTIES.items()}
     report = EquivalenceReport(
         {name: verdict for name, verdict in found.items() if verdict is not None}, seen.parting.get("model_b", "")
     )
