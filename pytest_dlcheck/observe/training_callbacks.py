@@ -197,9 +197,10 @@ class CallbackObserver:
     @cached_property
     def backup(self) -> Backup:
         """A run with a backup ends in an error; the next one starts from other weights, and takes it up."""
-        self.trainee.restart()
-        self._fit([])
-        whole = self.trainee.weights()
+        # A model of its own: what was restored once leaves out epochs of a later `fit`.
+        trainee = self._build()
+        self._fit([], trainee)
+        whole = trainee.weights()
         resumed: list[int] = []
 
         def stop(epoch: int, logs: Any = None) -> None:  # noqa: ARG001 - Keras hands both over by name
@@ -208,14 +209,15 @@ class CallbackObserver:
 
         with tempfile.TemporaryDirectory(prefix="dlcheck-") as folder:
             kept = Path(folder) / "backup"
-            self.trainee.restart()
+            trainee.restart()
             with contextlib.suppress(_BrokenOff):
-                self._fit([self._callback("BackupAndRestore", backup_dir=str(kept)), self._lambda(on_epoch_begin=stop)])
-            self.trainee.restart({name: np.ones_like(value) for name, value in whole.items()})
+                backup = self._callback("BackupAndRestore", backup_dir=str(kept))
+                self._fit([backup, self._lambda(on_epoch_begin=stop)], trainee)
+            trainee.restart({name: np.ones_like(value) for name, value in whole.items()})
             watching = self._lambda(on_epoch_begin=lambda epoch, logs=None: resumed.append(int(epoch)))
-            self._fit([self._callback("BackupAndRestore", backup_dir=str(kept)), watching])
+            self._fit([self._callback("BackupAndRestore", backup_dir=str(kept)), watching], trainee)
             left = kept.exists()
-        return Backup(BROKEN_OFF, EPOCHS, tuple(resumed), whole, self.trainee.weights(), left)
+        return Backup(BROKEN_OFF, EPOCHS, tuple(resumed), whole, trainee.weights(), left)
 
     def broken_twice(self, save_freq: str | int, stops: tuple[int, ...]) -> BrokenTwice:
         """Each run ends in an error after so many batches of the whole; the next one starts from other weights, with a backup.
