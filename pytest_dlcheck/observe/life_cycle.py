@@ -227,7 +227,7 @@ class LifeCycleObserver:
     def reloaded(self, way: str) -> Reloaded | Raised:
         """The model from a file: `keras`, `weights` (into a model of other weights) or `h5`."""
         if way == "h5":
-            # In a process that has read a legacy file, a `.keras` comes back with another optimizer: it is looked at before.
+            # Of a model that was saved as a legacy file, a `.keras` comes back with RMSprop: it is looked at before.
             self.reloaded("keras")
         if way not in self._reloaded:
             self._reloaded[way] = self._reload(way)
