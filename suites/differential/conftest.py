@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -31,7 +32,7 @@ def check_against(
         comparison = DifferentialCheck(
             spec,
             backend,
-            World.of(backend.name, installed["keras"], kind, device.kind),
+            dataclasses.replace(World.of(backend.name, installed["keras"], kind, device.kind), onednn=backend.onednn),
             dl_against,
             seed=derive(dl_seed, spec.subject, "against"),
             effort=EFFORTS[dl_profile],
