@@ -264,20 +264,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--series", type=int, default=200, help="per scenario")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--recorded", default=Path(__file__).parent / "recorded_nights.json", type=Path)
+    parser.add_argument("--recorded", default=Path(__file__).parent, type=Path, help="a folder of recorded_NAME.json")
     parser.add_argument("--scenario", action="append", default=None, help="only this one; may be given several times")
     parser.add_argument("--only", choices=["ours"], default=None)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    stored = json.loads(options.recorded.read_text())
-    logs = np.log(np.array(list(stored["ratios"].values())))
-    logs -= np.median(logs, axis=1, keepdims=True)
     scenarios: dict[str, Callable[..., np.ndarray]] = {
         each.__name__: each for each in (dedicated, hosted, outliers, autocorrelated, drift)
     }
-    scenarios["recorded"] = partial(recorded, logs)
-    spread = f"{robust_sd(logs.ravel()):.1%}"
-    print(f"recorded: {len(logs)} series of {logs.shape[1]} nights, which scatter by {spread}", file=sys.stderr)  # noqa: T201
+    for path in sorted(options.recorded.glob("recorded_*.json")):
+        name = path.stem.replace("_", ", ")
+        logs = np.log(np.array(list(json.loads(path.read_text())["ratios"].values())))
+        logs -= np.median(logs, axis=1, keepdims=True)
+        scenarios[name] = partial(recorded, logs)
+        spread = f"{robust_sd(logs.ravel()):.1%}"
+        print(f"{name}: {len(logs)} series of {logs.shape[1]} nights, which scatter by {spread}", file=sys.stderr)  # noqa: T201
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")  # noqa: T201
     with Progress(console=Console(stderr=True)) as progress:
         for name, scenario in scenarios.items():

@@ -1,8 +1,8 @@
 """Measures a few NumPy programs again and again, each time in a new process: real noise for docs/detection_power.py.
 
-    python docs/record_nights.py --nights 150 -o docs/recorded_nights.json
+    python docs/record_nights.py --nights 150 --pause 5 -o docs/recorded_idle.json
 
-Each "night" is a process of its own. It times five training steps and a reference in turn, on one thread, in CPU time,
+Each "night" is a process of its own, some seconds after the one before. It times five training steps and a reference in turn, on one thread, in CPU time,
 and keeps the median of the paired ratios.
 """
 
@@ -55,6 +55,7 @@ def night() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--nights", type=int, default=150)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two nights")
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--one", action="store_true", help="measure once, and print it")
     options = parser.parse_args()
@@ -66,6 +67,7 @@ def main() -> None:
     found = []
     for _ in track(range(options.nights), description="nights"):
         found.append(json.loads(subprocess.check_output(command, env=one_thread)))  # noqa: S603 - this file itself
+        time.sleep(options.pause)
     ratios = {name: [round(each[name], 5) for each in found] for name in SHAPES}
     options.output.write_text(json.dumps({"what": "ratio to a reference, one process a night", "ratios": ratios}) + "\n")
 

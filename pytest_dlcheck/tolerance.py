@@ -157,7 +157,12 @@ def from_moved_starts(value: Array, moved: Array, *, unit_roundoff: float, scale
 
 
 def perturbed(
-    function: Callable[[Callable[[Array], Array]], Array], *, unit_roundoff: float, scale: float = 0.0, seed: int = 0
+    function: Callable[[Callable[[Array], Array]], Array],
+    *,
+    unit_roundoff: float,
+    scale: float = 0.0,
+    seed: int = 0,
+    value: Array | None = None,
 ) -> Bounded:
     """TP: the value of a reference in float64, and what rounding of its inputs by two units may do to it.
 
@@ -171,8 +176,9 @@ def perturbed(
         unit_roundoff: of the dtype that the computation under test ran in.
         scale: 1 for gates and probabilities.
         seed: of the signs.
+        value: what the reference gives when nothing is moved, where that is known already.
     """
-    y = np.asarray(function(lambda array: array), dtype=np.float64)
+    y = np.asarray(function(lambda array: array) if value is None else value, dtype=np.float64)
     rng = np.random.default_rng(seed)
     margin, smallest = MARGIN[_named(unit_roundoff)], least(unit_roundoff)
 

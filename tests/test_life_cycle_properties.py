@@ -68,6 +68,7 @@ RIGHT: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     ),
     "random_state": (Reloaded("keras", HELD, HELD, HELD, frozenset()), properties.file_keeps_random_state),
     "optimizer": (Reloaded("h5", HELD, HELD, HELD, frozenset()), properties.file_keeps_optimizer),
+    "settings": (Reloaded("h5", HELD, HELD, HELD, frozenset()), properties.saving_leaves_settings),
     "resumed": (
         Resumed("here", 2, UNINTERRUPTED, Run({"loss": (2.5, 2.25), "learning_rate": (0.01, 0.005)}, HELD), EARLIER),
         properties.resumed_is_uninterrupted,
@@ -164,6 +165,15 @@ DEFECTS: dict[str, list[tuple[str, Defect, str]]] = {
     ],
     "optimizer": [
         ("a fresh optimizer", lambda s: replace(s, reloaded=replace(HELD, optimizer=HELD.optimizer[:2])), "2 instead of 4")
+    ],
+    "settings": [
+        ("an error", lambda s: RAISED, "no such thing"),
+        (
+            "the optimizer taken out",
+            lambda s: replace(s, original_after=replace(HELD, settings=another(HELD.settings, "Adam", "RMSprop"))),
+            "what compile was given, of the model that was saved",
+        ),
+        ("nothing to look at", lambda s: replace(s, original=replace(HELD, settings="null")), "not compiled"),
     ],
     "resumed": [
         ("an error", lambda s: RAISED, "no such thing"),

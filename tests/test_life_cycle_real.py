@@ -24,6 +24,7 @@ JUDGED = {
     "clone": lambda life: properties.rebuilt_is_the_same(life.rebuilt("clone")),
     "keras": lambda life: properties.file_keeps_everything(life.reloaded("keras")),
     "weights": lambda life: properties.file_keeps_everything(life.reloaded("weights")),
+    "settings": lambda life: properties.saving_leaves_settings(life.reloaded("keras")),
     "foreign": lambda life: properties.is_refused(life.foreign_weights(IMAGE)),
     "resume": lambda life: properties.resumed_is_uninterrupted(life.resumed),
     "lambda": lambda life: properties.is_refused(life.loaded_with_a_lambda()[0]),
@@ -91,6 +92,18 @@ def test_an_optimizer_that_starts_anew(backend, tmp_path, monkeypatch):
     life = LifeCycleObserver(CHAIN, backend, tmp_path, 1)
     fails(life, "keras", "optimizer variables")
     fails(life, "resume", "after resuming")
+
+
+def test_saving_that_takes_the_optimizer_out(backend, tmp_path):
+    life = LifeCycleObserver(CHAIN, backend, tmp_path, 1)
+    model, save = life.model, life.model.save
+
+    def forgetful(path, *args, **kwargs):
+        save(path, *args, **kwargs)
+        model._compile_config.config.pop("optimizer")
+
+    model.save = forgetful
+    fails(life, "settings", "afterwards")
 
 
 def test_a_callback_that_counts_epochs_anew(backend, tmp_path, monkeypatch):
@@ -178,7 +191,7 @@ def test_python_code_that_is_loaded_unasked(backend, tmp_path, monkeypatch):
 FEW = "optimizer or clone or not_written"
 
 
-@pytest.mark.parametrize(("backend", "chosen", "count"), [("torch", "", 20), ("tensorflow", FEW, 4), ("jax", FEW, 4)])
+@pytest.mark.parametrize(("backend", "chosen", "count"), [("torch", "", 22), ("tensorflow", FEW, 5), ("jax", FEW, 5)])
 def test_broken_frameworks_are_caught(pytester: pytest.Pytester, needs: Needs, backend: str, chosen: str, count: int) -> None:
     needs(backend, "keras")
     pytester.makepyfile(test_broken=BROKEN)

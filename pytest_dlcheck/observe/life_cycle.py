@@ -227,8 +227,9 @@ class LifeCycleObserver:
     def reloaded(self, way: str) -> Reloaded | Raised:
         """The model from a file: `keras`, `weights` (into a model of other weights) or `h5`."""
         if way == "h5":
-            # Of a model that was saved as a legacy file, a `.keras` comes back with RMSprop: it is looked at before.
+            # Writing a legacy file takes the optimizer out of what the model was compiled with: the others are looked at before.
             self.reloaded("keras")
+            self.reloaded("weights")
         if way not in self._reloaded:
             self._reloaded[way] = self._reload(way)
         return self._reloaded[way]

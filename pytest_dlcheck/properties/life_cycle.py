@@ -33,6 +33,7 @@ __all__ = [
     "is_refused",
     "rebuilt_is_the_same",
     "resumed_is_uninterrupted",
+    "saving_leaves_settings",
 ]
 
 Array = NDArray[np.generic]
@@ -146,6 +147,18 @@ def file_keeps_optimizer(seen: Reloaded | Raised) -> Verdict:
         return failed(str(seen))
     wrong = _identical("optimizer variables", seen.reloaded.optimizer, seen.original.optimizer)
     return wrong or passed(f"by way of {seen.way}: {len(seen.original.optimizer)} optimizer variables are identical")
+
+
+def saving_leaves_settings(seen: Reloaded | Raised) -> Verdict:
+    """Writing a file leaves what the model was compiled with: else the next file of it holds another optimizer, or none."""
+    if isinstance(seen, Raised):
+        return failed(str(seen))
+    if seen.original.settings == "null":
+        return failed("the model was not compiled: there is nothing that could be lost")
+    wrong = _first_difference(
+        "what compile was given, of the model that was saved, afterwards", seen.original_after.settings, seen.original.settings
+    )
+    return wrong or passed(f"by way of {seen.way}: the model is compiled as it was")
 
 
 def resumed_is_uninterrupted(seen: Resumed | Raised) -> Verdict:

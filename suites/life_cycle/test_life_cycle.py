@@ -124,6 +124,16 @@ def test_legacy_optimizer(life: LifeCycleObserver, dl_judge: Judge) -> None:
     dl_judge(life_cycle.file_keeps_optimizer(life.reloaded("h5")))
 
 
+@pytest.mark.dl_property("saving_leaves_settings")
+def test_saving_leaves_settings(life: LifeCycleObserver, dl_judge: Judge) -> None:
+    dl_judge(life_cycle.saving_leaves_settings(life.reloaded("keras")))
+
+
+@pytest.mark.dl_property("legacy_leaves_settings")
+def test_legacy_leaves_settings(life: LifeCycleObserver, dl_judge: Judge) -> None:
+    dl_judge(life_cycle.saving_leaves_settings(life.reloaded("h5")))
+
+
 @pytest.mark.parametrize("life", parameters(CUSTOM), indirect=True)
 @pytest.mark.dl_property("unregistered")
 def test_a_class_that_is_not_registered(life: LifeCycleObserver, dl_judge: Judge) -> None:

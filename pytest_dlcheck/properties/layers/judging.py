@@ -58,16 +58,33 @@ class Judging:
     def stateful(self) -> bool:
         return self.spec.stateful(self.seen.case)
 
+    @cached_property
+    def _arguments(self) -> Mapping[str, Any]:
+        older, seen = self.spec.older, self.seen
+        found: Mapping[str, Any] = older.meant({**older.absent, **seen.defaults, **seen.case.arguments})
+        return found
+
+    @cached_property
+    def _arrays(self) -> dict[int, Array]:
+        return {}
+
+    def _array(self, tensor: Tensor) -> Array:
+        """A tensor's array, floating ones in float64; made once, since a reference runs seven times."""
+        # Not every recipe can be hashed; the case keeps each of them alive.
+        found = self._arrays.get(id(tensor))
+        if found is None:
+            found = make(tensor, self.dtype)
+            found = self._arrays[id(tensor)] = found.astype(np.float64) if found.dtype.kind == "f" else found
+            found.flags.writeable = False
+        return found
+
     def call(self, training: bool = False, move: Any = None) -> Call:
         """The call as a reference takes it, its numbers moved by `move` if it is given."""
         case, seen = self.seen.case, self.seen
 
         def as_reference(tensor: Tensor) -> Array:
-            array = make(tensor, self.dtype)
-            if array.dtype.kind != "f":
-                return array
-            exact = np.asarray(array, dtype=np.float64)
-            return exact if move is None else np.asarray(move(exact))
+            array = self._array(tensor)
+            return array if move is None or array.dtype.kind != "f" else np.asarray(move(array))
 
         def nest(value: Any) -> Any:
             if isinstance(value, Tensor):
@@ -88,7 +105,7 @@ class Judging:
             weights[weight.name] = array
         masks = [None if mask is None else make(mask) for mask in case.masks or ()]
         return Call(
-            self.spec.older.meant({**self.spec.older.absent, **seen.defaults, **case.arguments}),
+            dict(self._arguments),
             weights,
             nest(case.inputs),
             nest(dict(case.call)),
@@ -100,8 +117,6 @@ class Judging:
 
     def reference(self, training: bool = False) -> Sequence[Bounded | Array] | None:
         """What each output must be: with a tolerance, or, of integers and truth values, exactly. None without a reference."""
-        if self.spec.reference is None or self.random(training):
-            return None
         return self._references[training] if self.expected(training) is not None else None
 
     @cached_property
@@ -110,10 +125,14 @@ class Judging:
 
     def expected(self, training: bool = False) -> Expected | None:
         """All that the reference expects, in float64."""
-        if self.spec.reference is None or self.random(training):
-            return None
-        found = self.spec.reference(self.call(training))
-        return found if isinstance(found, Expected) or found is None else Expected(found)
+        if training not in self._expected:
+            found = None if self.spec.reference is None or self.random(training) else self.spec.reference(self.call(training))
+            self._expected[training] = found if isinstance(found, Expected) or found is None else Expected(found)
+        return self._expected[training]
+
+    @cached_property
+    def _expected(self) -> dict[bool, Expected | None]:
+        return {}
 
     def too_large(self, values: Sequence[Any]) -> bool:
         """Whether half precision overflows, or nearly, on the way to these values."""
@@ -158,7 +177,7 @@ class _Lazy:
     def _work_out(self, training: bool) -> Sequence[Bounded | Array]:
         judging, spec = self._judging, self._judging.spec
         assert spec.reference is not None
-        outputs = _outputs(spec.reference(judging.call(training)))
+        outputs = _outputs(judging.expected(training))
         if not outputs or all(output.dtype.kind != "f" for output in outputs):
             return list(outputs)
         # All outputs in one vector, so that six runs serve them all.
@@ -166,12 +185,14 @@ class _Lazy:
         shapes = [outputs[index].shape for index in floating]
         ends = np.cumsum([outputs[index].size for index in floating])
 
+        def joined(arrays: Sequence[Array]) -> Array:
+            return np.concatenate([np.asarray(arrays[index], dtype=np.float64).reshape(-1) for index in floating])
+
         def run(move: Any) -> Array:
             assert spec.reference is not None
-            again = _outputs(spec.reference(judging.call(training, move)))
-            return np.concatenate([np.asarray(again[index], dtype=np.float64).reshape(-1) for index in floating])
+            return joined(_outputs(spec.reference(judging.call(training, move))))
 
-        bounded = perturbed(run, unit_roundoff=judging.unit_roundoff, scale=spec.scale)
+        bounded = perturbed(run, value=joined(outputs), unit_roundoff=judging.unit_roundoff, scale=spec.scale)
         found: list[Bounded | Array] = list(outputs)
         for place, index in enumerate(floating):
             part = slice(ends[place] - outputs[index].size, ends[place])
