@@ -2,8 +2,8 @@
 
     python docs/record_nights.py --nights 150 --pause 5 -o docs/recorded_idle.json
 
-Each "night" is a process of its own, some seconds after the one before. It times five training steps and a reference in turn, on one thread, in CPU time,
-and keeps the median of the paired ratios.
+Each "night" is a process of its own, some seconds after the one before. It times five training steps and a reference in
+turn, on one thread, in CPU time, and keeps the median of the paired ratios.
 """
 
 from __future__ import annotations

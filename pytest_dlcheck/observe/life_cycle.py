@@ -227,7 +227,7 @@ class LifeCycleObserver:
     def reloaded(self, way: str) -> Reloaded | Raised:
         """The model from a file: `keras`, `weights` (into a model of other weights) or `h5`."""
         if way == "h5":
-            # Writing a legacy file takes the optimizer out of what the model was compiled with: the others are looked at before.
+            # Writing a legacy file takes the optimizer out of what the model was compiled with: the others come first.
             self.reloaded("keras")
             self.reloaded("weights")
         if way not in self._reloaded:
