@@ -179,6 +179,31 @@ class TestChanges:
         # Of a level that lasts longer than that bulge, the bulge says less.
         assert _beyond_the_usual([split], np.concatenate([level, np.full(12, 0.04)]), 0) == [split]
 
+    @pytest.mark.parametrize("nights_in_a_row", [3, 6])
+    def test_what_single_nights_were_before_takes_more_of_them_in_a_row(self, nights_in_a_row: int) -> None:
+        def ends_slow(before: np.ndarray) -> list[str]:
+            return [each.kind for each in changes(np.concatenate([before, 1.3 * nights(nights_in_a_row, seed=5)]).tolist())]
+
+        # A program of two speeds, by how its memory lies: one night in seven at the other one.
+        two_speeds = nights(60)
+        two_speeds[2::7] *= 1.3
+        assert ends_slow(nights(60)) == ["step"]
+        assert ends_slow(two_speeds) == ([] if nights_in_a_row == 3 else ["step"])
+
+    def test_more_nights_at_the_other_speed_are_no_news_where_some_were_before(self) -> None:
+        two_speeds = nights(60)
+        two_speeds[2::7] *= 1.3
+        recent = nights(14, seed=1)
+        recent[[1, 2, 5, 6, 10, 11]] *= 1.3
+        assert changes(np.concatenate([two_speeds, recent]).tolist()) == []
+        assert [each.kind for each in changes(np.concatenate([nights(60), recent]).tolist())] == ["spread"]
+
+    def test_what_a_chance_step_parted_is_one_level_again(self) -> None:
+        values = nights(90)
+        values[5:60:7] *= 1.3
+        values[60:63] *= 1.3
+        assert changes(values.tolist()) == []
+
     def test_too_few_nights_say_nothing(self) -> None:
         assert changes([1.0, 1.0, 2.0, 2.0]) == []
         assert changes([]) == []

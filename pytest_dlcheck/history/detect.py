@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Rules:
         smallest: the smallest relative change that is told, where the noise floor is not larger.
         floors: how many standard deviations of A/A it must be at least.
         shortest: nights that a new level must have: one wild night is none.
+        likeliest: with what probability so many nights of a new level may be like single ones that came and went before.
         recent: how many nights are looked at.
         suspicious_sd: if the newest nights are slower by more standard deviations of their mean, they are measured again.
         suspicious_nights: how many of the newest nights are looked at for that, one, two, ... up to these.
@@ -47,6 +49,7 @@ class Rules:
     smallest: float = 0.03
     floors: float = 3.0
     shortest: int = 3
+    likeliest: float = 1e-3
     recent: int = 100
     suspicious_sd: float = 2.0
     suspicious_nights: int = 4
@@ -144,12 +147,12 @@ def changes(values: Sequence[float], floor: float | None = None, rules: Rules = 
         # With fewer nights before, there is no level yet that could have changed.
         if each.index >= rules.least
     ]
-    splits = _beyond_the_usual(splits, clipped, start)
+    splits = _seldom_before(_beyond_the_usual(splits, clipped, start), logs, clipped, start, smallest=smallest, rules=rules)
     found = _without_drift([_step(each, splits, clipped, start) for each in splits], clipped, start, smallest, rules)
     if any(each.kind == "trend" for each in found):
         return found
     since = max((each.index for each in found), default=start)
-    for extra in (_trend(clipped, since, smallest, rules), _spread(clipped, since, floor, rules)):
+    for extra in (_trend(clipped, since, smallest, rules), _spread(logs, clipped, since, floor, rules)):
         if extra is not None:
             found.append(extra)
             break
@@ -164,6 +167,40 @@ def _beyond_the_usual(splits: list[Split], clipped: Array, start: int) -> list[S
         for place, each in enumerate(splits)
         if each.size > _usual(clipped[edges[place] : each.index], edges[place + 2] - each.index)
     ]
+
+
+def _seldom_before(
+    splits: list[Split], logs: Array, clipped: Array, start: int, *, smallest: float, rules: Rules
+) -> list[Split]:
+    """Without steps to where single nights of the level before were already, too often for these to be something else.
+
+    A program may run at one of two speeds, by how its memory happens to lie; three slow nights in a row are then chance. The
+    clip hides such nights, so it is asked of what was measured: with k of n nights of the level before past the middle
+    between both levels, each night lies there with probability (k + 1) / (n + 2) (Laplace), and as many as do of the new
+    level with that of the binomial distribution.
+    """
+    kept = list(splits)
+    while kept:
+        chances = [_chance(kept, place, logs, start) for place in range(len(kept))]
+        place = int(np.argmax(chances))
+        if chances[place] <= rules.likeliest:
+            break
+        # What it parted is one level again, and the steps beside it are judged anew.
+        del kept[place]
+        edges = [start, *(each.index for each in kept), len(clipped)]
+        levels = [float(clipped[first:end].mean()) for first, end in itertools.pairwise(edges)]
+        kept = [Split(each.index, each.p, *levels[number : number + 2]) for number, each in enumerate(kept)]
+    return [each for each in kept if each.size > smallest]
+
+
+def _chance(splits: Sequence[Split], place: int, logs: Array, start: int) -> float:
+    """With what probability so many nights of the level after a step lie past the middle, were they drawn from before it."""
+    from scipy import stats
+
+    edges, split = [start, *(each.index for each in splits), len(logs)], splits[place]
+    past = (logs - (split.before + split.after) / 2) * math.copysign(1, split.after - split.before) > 0
+    before, after = past[edges[place] : split.index], past[split.index : edges[place + 2]]
+    return float(stats.binom.sf(after.sum() - 1, len(after), (before.sum() + 1) / (len(before) + 2)))
 
 
 def _usual(level: Array, nights: int) -> float:
@@ -256,7 +293,7 @@ def _trend(clipped: Array, since: int, smallest: float, rules: Rules) -> Change 
     return Change("trend", since, since, since, math.expm1(total), math.exp(before), math.exp(before + total), p)
 
 
-def _spread(clipped: Array, since: int, floor: float | None, rules: Rules) -> Change | None:
+def _spread(logs: Array, clipped: Array, since: int, floor: float | None, rules: Rules) -> Change | None:
     """Nights that scatter more, or less, than those before: Brown and Forsythe's test."""
     from scipy import stats
 
@@ -269,7 +306,12 @@ def _spread(clipped: Array, since: int, floor: float | None, rules: Rules) -> Ch
         return None
     if before <= 0 or after <= 0 or max(before / after, after / before) < rules.spread_ratio:
         return None
-    p = float(stats.levene(earlier, recent, center="median").pvalue)
+    # Of what was measured, too: the clip hides nights that were wild alone, and not those that were wild together.
+    tests = [
+        stats.levene(part[: -rules.spread_nights], part[-rules.spread_nights :], center="median")
+        for part in (part, logs[since:])
+    ]
+    p = max(float(test.pvalue) for test in tests)
     if not p < rules.largest_p:
         return None
     index = since + len(earlier)

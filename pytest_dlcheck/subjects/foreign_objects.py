@@ -160,10 +160,19 @@ def jax_init_counted(rng: Any, inputs: Any) -> Any:
 
 def flax_dense(outputs: int) -> Any:
     """A Flax module: x W + b."""
+    return _flax_affine()(outputs)
+
+
+@cache
+def _flax_affine() -> Any:
+    """Its class; of it `FlaxLayer.get_config` asks a config, and loading a file a name that is registered."""
     import importlib
+
+    import keras
 
     linen: Any = importlib.import_module("flax.linen")
 
+    @keras.saving.register_keras_serializable("dlcheck")
     class Affine(linen.Module):  # type: ignore[misc]
         outputs: int
 
@@ -171,7 +180,19 @@ def flax_dense(outputs: int) -> Any:
         def __call__(self, inputs: Any) -> Any:
             return linen.Dense(self.outputs)(inputs)
 
-    return Affine(outputs)
+        def get_config(self) -> dict[str, int]:
+            return {"outputs": self.outputs}
+
+        @classmethod
+        def from_config(cls, config: dict[str, int]) -> Any:
+            return cls(**config)
+
+    return Affine
+
+
+def flax_variables(inputs: int, outputs: int) -> dict[str, Any]:
+    """What `flax_dense` begins with, as its `init` gives it."""
+    return {"params": {"Dense_0": jax_params(inputs, outputs)}}
 
 
 def flax_call(module: Any, inputs: Any) -> Any:

@@ -64,9 +64,10 @@ def _noisy(case: Case, training: bool) -> bool:
 
 def _flax_layer(d: Draw) -> None:
     inputs = d.size()
-    d.set("module", Build(f"{OBJECTS}.flax_dense", {"outputs": d.size()}))
+    outputs = d.size()
+    d.set("module", Build(f"{OBJECTS}.flax_dense", {"outputs": outputs}))
     d.option("method", [Name(f"{OBJECTS}.flax_call")])
-    d.option("variables", [None])
+    d.option("variables", [Build(f"{OBJECTS}.flax_variables", {"inputs": inputs, "outputs": outputs})])
     d.common_options()
     d.inputs = d.floats((d.size(), inputs))
 
