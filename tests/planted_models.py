@@ -1,11 +1,22 @@
-"""Sound observations of what is done to a model, into which tests plant defects."""
+"""A model as data, and sound observations of what is done to models, into which tests plant defects."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from pytest_dlcheck.architectures.architecture import Architecture, Node
+from pytest_dlcheck.architectures.drawing import Catalogue
 from pytest_dlcheck.architectures.observation import Listing, Middle, Thawed
+from pytest_dlcheck.cases.case import Build, Tensor
 from pytest_dlcheck.observe.layer_observation import Value
+from pytest_dlcheck.subjects.spec import World
+
+CATALOGUE = Catalogue(lambda spec: World("numpy"))
+DENSE = Build("keras.layers.Dense", {"units": 2})
+ADD = Build("keras.layers.Add")
+SHARED = Architecture(
+    (Tensor((2, 3)), Tensor((2, 3))), (DENSE, ADD), (Node(0, (0,)), Node(0, (1,)), Node(1, (2, 3))), (4,), seed=3
+)
 
 
 def value(*numbers: float, dtype: str = "float32") -> Value:
