@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -380,3 +380,21 @@ def test_keywords_come_in_the_order_of_their_names(kind: str) -> None:
         assert 0 not in case.inputs.shape
 
     look()
+
+
+@pytest.mark.parametrize(("kind", "states"), [("GRU", 1), ("LSTM", 2)])
+def test_the_rounding_of_a_gate_counts_as_much_as_what_it_lets_through(kind: str, states: int) -> None:
+    # Gates of tanh(40), which is 1: the GRU's lets nothing of the candidate through, and 1e-7 of it if it is rounded down.
+    gates = 3 if kind == "GRU" else 4
+    weights = {"kernel": np.full((1, gates), 40.0), "recurrent_kernel": np.zeros((1, gates))}
+    weights["bias"] = np.zeros((2, gates)) if kind == "GRU" else np.zeros(gates)
+    arguments = {"activation": "relu", "recurrent_activation": "tanh"}
+
+    def stepped(rounded: Callable[[np.ndarray], np.ndarray]) -> float:
+        cell = references.cell_of(kind, arguments, references.WeightsInOrder(weights, rounded))
+        output, _ = cell.step(np.ones((1, 1)), [np.zeros((1, 1))] * states)
+        return float(output[0, 0])
+
+    right, moved = stepped(lambda array: array), stepped(lambda array: array * (1 - 1e-7))
+    assert right == (0.0 if kind == "GRU" else 40.0)
+    assert moved - right == pytest.approx(40e-7 if kind == "GRU" else -80e-7, rel=1e-5)

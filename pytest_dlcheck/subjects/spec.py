@@ -97,6 +97,9 @@ class Call:
         training: whether it was called in training mode.
         settings: the global settings, `image_data_format` among them.
         adapt: what `adapt` was called with before, None if it was not.
+        rounded: applied to what is computed on the way where its rounding counts more than that of what goes in: a gate
+            that is 1 but for rounding, and by 1 less which something large is multiplied. Moves it while a tolerance is
+            derived, else leaves it.
     """
 
     arguments: Mapping[str, Any]
@@ -107,6 +110,7 @@ class Call:
     training: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     adapt: Any = None
+    rounded: Callable[[Array], Array] = lambda array: array
 
     def __getitem__(self, name: str) -> Any:
         """A constructor argument."""

@@ -113,6 +113,7 @@ class Judging:
             training,
             case.settings,
             nest(case.adapt),
+            **({} if move is None else {"rounded": move}),
         )
 
     def reference(self, training: bool = False) -> Sequence[Bounded | Array] | None:

@@ -156,7 +156,7 @@ def layer_reference(kind: str) -> Callable[[Call], Expected]:
             found = layer_of(
                 kind,
                 call.arguments,
-                WeightsInOrder(call.weights),
+                WeightsInOrder(call.weights, call.rounded),
                 call.inputs,
                 initial=initial_of(call),
                 mask=mask,
@@ -172,7 +172,7 @@ def cell_reference(kind: str) -> Callable[[Call], Expected]:
 
     def reference(call: Call) -> Expected:
         """See the cell's formula."""
-        cell = cell_of(kind, call.arguments, WeightsInOrder(call.weights))
+        cell = cell_of(kind, call.arguments, WeightsInOrder(call.weights, call.rounded))
         with np.errstate(over="ignore"):
             output, states = cell.step(call.inputs, list(_flat(call.keywords["states"])))
         return Expected([output, *states])

@@ -34,10 +34,16 @@ class Cell:
 
 
 class WeightsInOrder:
-    """Hands out weights one by one, in the order in which layers make them, and checks each by its name."""
+    """Hands out weights one by one, in the order in which layers make them, and checks each by its name.
 
-    def __init__(self, weights: Mapping[str, Array]) -> None:
+    Args:
+        weights: by name.
+        rounded: applied to the gates, as `Call.rounded` says.
+    """
+
+    def __init__(self, weights: Mapping[str, Array], rounded: Callable[[Array], Array] = lambda array: array) -> None:
         self._left = [(name, array) for name, array in weights.items() if not _is_state(name)]
+        self.rounded = rounded
 
     def take(self, name: str) -> Array:
         """The next weight, which must have that name."""
@@ -53,6 +59,12 @@ def _is_state(name: str) -> bool:
 def remembered(weights: Mapping[str, Array]) -> dict[str, Array]:
     """The states that a stateful layer holds, by name."""
     return {name: array for name, array in weights.items() if _is_state(name)}
+
+
+def _gate(arguments: Mapping[str, Any], weights: WeightsInOrder) -> Callable[[Array], Array]:
+    """The function of the gates."""
+    function = activation(arguments.get("recurrent_activation", "sigmoid"))
+    return lambda array: weights.rounded(function(array))
 
 
 def product(x: Array, kernel: Array, factors: Array | None) -> Array:
@@ -93,7 +105,7 @@ def _lstm(arguments: Mapping[str, Any], weights: WeightsInOrder, factors: Factor
     """
     kernel, recurrent = weights.take("kernel"), weights.take("recurrent_kernel")
     bias = weights.take("bias") if arguments.get("use_bias", True) else 0.0
-    g, gate = activation(arguments.get("activation", "tanh")), activation(arguments.get("recurrent_activation", "sigmoid"))
+    g, gate = activation(arguments.get("activation", "tanh")), _gate(arguments, weights)
     return Cell(
         _lstm_step(lambda x, h: product(x, kernel, factors[0]) + product(h, recurrent, factors[1]) + bias, g, gate, -1),
         lambda x: [np.zeros((len(x), len(recurrent))) for _ in range(2)],
@@ -127,7 +139,7 @@ def _gru(arguments: Mapping[str, Any], weights: WeightsInOrder, factors: Factors
     units = len(recurrent)
     bias = weights.take("bias") if arguments.get("use_bias", True) else np.zeros((2, 3 * units) if after else 3 * units)
     of_input, of_state = (bias[0], bias[1]) if after else (bias, np.zeros(3 * units))
-    g, gate = activation(arguments.get("activation", "tanh")), activation(arguments.get("recurrent_activation", "sigmoid"))
+    g, gate = activation(arguments.get("activation", "tanh")), _gate(arguments, weights)
 
     def step(x: Array, states: Sequence[Array]) -> tuple[Array, States]:
         h = states[0]
@@ -208,7 +220,7 @@ def _conv_lstm(arguments: Mapping[str, Any], weights: WeightsInOrder, channels_f
     rank = kernel.ndim - 2
     strides, dilation = _spread(arguments.get("strides", 1), rank), _spread(arguments.get("dilation_rate", 1), rank)
     padding = arguments.get("padding", "valid")
-    g, gate = activation(arguments.get("activation", "tanh")), activation(arguments.get("recurrent_activation", "sigmoid"))
+    g, gate = activation(arguments.get("activation", "tanh")), _gate(arguments, weights)
     ones = (1,) * rank
 
     def last(x: Array) -> Array:

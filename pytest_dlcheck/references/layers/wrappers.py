@@ -35,7 +35,7 @@ def bidirectional(call: Call) -> Expected:
     backward = Build(forward.path, {**forward.arguments, "go_backwards": True}) if given is None else given
     mask, attached = recurrent.mask_of(call)
     initial = recurrent.initial_of(call)
-    weights = recurrent.WeightsInOrder(call.weights)
+    weights = recurrent.WeightsInOrder(call.weights, call.rounded)
     halves: tuple[Any, Any] = (None, None)
     if initial is not None:
         halves = initial[: len(initial) // 2], initial[len(initial) // 2 :]
@@ -109,7 +109,7 @@ def _sequence(kind: str) -> Callable[..., Callable[[Array, Array | None], Array]
                 kept.extend((name, weights.take(name)) for name in ("kernel", "recurrent_kernel"))
                 if arguments.get("use_bias", True):
                     kept.append(("bias", weights.take("bias")))
-            found = recurrent.layer_of(kind, arguments, recurrent.WeightsInOrder(dict(kept)), x, mask=mask)
+            found = recurrent.layer_of(kind, arguments, recurrent.WeightsInOrder(dict(kept), weights.rounded), x, mask=mask)
             return found.outputs if arguments.get("return_sequences", False) else found.last
 
         return call
@@ -156,7 +156,9 @@ def time_distributed(call: Call) -> Expected:
     mask, attached = recurrent.mask_of(call)
     layer: Build = call["layer"]
     takes = layer.path.endswith((".Softmax", ".SimpleRNN", ".LSTM", ".GRU"))
-    output = _over_time(inner(layer, recurrent.WeightsInOrder(call.weights)))(call.inputs, mask if takes else None)
+    output = _over_time(inner(layer, recurrent.WeightsInOrder(call.weights, call.rounded)))(
+        call.inputs, mask if takes else None
+    )
     return Expected(output, mask=mask, checks_mask=attached)
 
 
@@ -178,5 +180,5 @@ def spectral_normalization(call: Call) -> Expected:
             u = u / np.linalg.norm(u)
         weights |= {name: weights[name] / (v @ matrix @ u.T).item(), "vector_u": u}
     of_layer = {each: array for each, array in weights.items() if each != "vector_u"}
-    output = inner(layer, recurrent.WeightsInOrder(of_layer))(call.inputs, None)
+    output = inner(layer, recurrent.WeightsInOrder(of_layer, call.rounded))(call.inputs, None)
     return Expected(output, state={name: weights[name], "vector_u": weights["vector_u"]})
