@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def wide_floats(backend: Backend) -> Iterator[None]:
     with contextlib.suppress(ImportError):  # Keras 2 has no table, and keeps float64 as it is
         importlib.import_module(TABLE)
     table = _table()
-    before = None if table is None else table.get("float64")
+    before = None if table is None else _made()
     config: Any = backend.framework.config if backend.name == "jax" else None
     floatx = backend.keras_api.config.floatx()
     # Keras makes the default policy from `floatx` with the first layer, and keeps it.
@@ -56,10 +57,18 @@ def wide_floats(backend: Backend) -> Iterator[None]:
             config.update("jax_enable_x64", x64)
 
 
+@functools.cache
+def _made() -> str | None:
+    """What Keras turns float64 into, as it made the table: asked before anything is changed, and remembered.
+
+    It depends on the backend and on the version: Keras 3.12 lets TensorFlow keep float64, up to 3.11 the table does not say so.
+    """
+    table = _table()
+    assert table is not None
+    return table.get("float64")
+
+
 def narrow() -> bool:
     """Whether Keras's table of dtypes is as Keras made it: never during a test of dtypes may it be otherwise."""
     table = _table()
-    backend = sys.modules.get("keras.src.backend")
-    if table is None or backend is None:
-        return True
-    return table.get("float64") == ("float64" if backend.backend() == "tensorflow" else "float32")
+    return table is None or table.get("float64") == _made()
