@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_dlcheck.backends.base import Backend
-from pytest_dlcheck.backends.keras_2 import path_of
+from pytest_dlcheck.backends.keras_2 import KerasTwo, path_of
 from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors, with_values
 from pytest_dlcheck.cases.values import make
@@ -21,7 +21,7 @@ from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObs
 from pytest_dlcheck.observe.layer_restoring import through_config, through_files
 from pytest_dlcheck.observe.layer_runner import LayerRunner, arrays_of, remembered, takes_training
 from pytest_dlcheck.observe.nests import declared_shapes, leaves_of, short_names, structure_of
-from pytest_dlcheck.subjects.spec import LayerSpec
+from pytest_dlcheck.subjects.spec import LayerSpec, parameter_names
 
 __all__ = ["PARTS", "LayerObserver", "observe"]
 
@@ -321,14 +321,20 @@ class LayerObserver(LayerRunner):
         found: dict[str, Outcome | Raised] = {}
         for identity in self.spec.identities:
             other = identity.other(self.case)
-            # Nor is there another side whose arguments the installed Keras does not take.
-            if other is None or other.arguments.keys() & self.spec.older.absent.keys() or self.spec.older.not_here(other):
+            if other is None or not self._takes(other) or self.spec.older.not_here(other):
                 continue
             weights = None
             if identity.weights is not None:
                 weights = list(identity.weights(self.case, self.weight_values_given))
             found[identity.name] = self.attempt(f"the other side of {identity.name}", partial(self._like, other, weights))
         self.seen.identities = found
+
+    def _takes(self, case: Case) -> bool:
+        """Whether the installed constructor takes a case's arguments: another side may have some that came later."""
+        older = self.spec.older
+        lacking = case.arguments.keys() - parameter_names(self.find(case.subject), older.arguments) - {"dtype"}
+        # What Keras 2 never takes is left out of its calls; what only some releases take says something of those.
+        return not (lacking & older.absent.keys() if isinstance(self.keras, KerasTwo) else lacking)
 
     def _dropped(self) -> None:
         case, seen = self.case, self.seen

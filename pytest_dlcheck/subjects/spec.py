@@ -26,6 +26,20 @@ POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
 
+def parameter_names(kind: type, renamed: Mapping[str, str] = MappingProxyType({})) -> frozenset[str]:
+    """What a layer's constructor takes, those names among it that hide in `**kwargs`.
+
+    Args:
+        kind: the class.
+        renamed: by the names that specs use: parameters that have other names there.
+    """
+    parameters = inspect.signature(kind).parameters
+    names = set(parameters)
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        names |= {"activity_regularizer", "trainable", "name"}
+    return frozenset(names | {later for later, older in renamed.items() if older in names})
+
+
 @dataclass(frozen=True)
 class World:
     """Where a case is to run, as far as a spec may have to know it.
@@ -62,14 +76,8 @@ class World:
             device: the kind of device.
             renamed: by the names that specs use: parameters that have other names there.
         """
-        parameters = inspect.signature(kind).parameters
-        names = set(parameters)
-        # What every layer takes, though most hide it in **kwargs.
-        if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-            names |= {"activity_regularizer", "trainable", "name"}
-        names |= {later for later, older in renamed.items() if older in names}
         numbers = tuple(int(part) for part in keras_version.split(".")[:3] if part.isdigit())
-        return cls(backend, numbers, frozenset(names), device)
+        return cls(backend, numbers, parameter_names(kind, renamed), device)
 
     def by_onednn(self, case: Case) -> bool:
         """Whether oneDNN computes a case's convolutions and poolings."""

@@ -13,7 +13,7 @@ from pytest_dlcheck.references.layers.augmentation import settled
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.images import draw_image, draw_value_range, takes_dictionaries, with_labels, with_masks
 from pytest_dlcheck.subjects.layers import augmentation_laws as laws
-from pytest_dlcheck.subjects.spec import Call, Law, LayerSpec
+from pytest_dlcheck.subjects.spec import Call, Law, LayerSpec, Older
 from pytest_dlcheck.tolerance_of_laws import of_blur
 
 __all__ = ["FACTOR_RANGE", "FORMATLESS", "PAGE", "POLICIES", "SINGLE", "SPECS", "draw_data"]
@@ -192,6 +192,7 @@ SPECS: tuple[LayerSpec, ...] = (
         PAGE + "random_contrast/",
         policies=POLICIES,
         laws=(*LABELLED, laws.SCALED_ABOUT_THE_MEAN),
+        older=Older(absent={"value_range": (0, 255)}),
         random=_random_unless(("factor", None, (0.0,))),
         exempt=FACTOR_RANGE,
     ),

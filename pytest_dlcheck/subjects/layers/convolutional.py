@@ -21,7 +21,7 @@ from pytest_dlcheck.subjects.layers.convolutional_rules import (
     transpose_unsupported,
     unless_strided,
 )
-from pytest_dlcheck.subjects.spec import LayerSpec
+from pytest_dlcheck.subjects.spec import LayerSpec, Older
 
 __all__ = ["SPECS", "extent", "numbers"]
 
@@ -183,6 +183,7 @@ def _transpose_spec(rank: int) -> LayerSpec:
         aliases=(f"Convolution{rank}DTranspose",),
         identities=identities(rank, f"Conv{rank}DTranspose", 3),
         unsupported=transpose_unsupported,
+        older=Older(absent={"output_padding": None}),
     )
 
 
