@@ -291,7 +291,7 @@ class TestInABrowser:
         )
 
     def comes_to_show(self, chromium: Browser, rows: list[str]) -> bool:
-        """Waits until it does: a page filters when it has been drawn, which on a busy machine is later than when it was loaded."""
+        """Waits until it does: on a busy machine a page has filtered only some time after it was loaded."""
         shown = "[...document.querySelectorAll('tr[data-text]')].filter((r) => !r.hidden).map((r) => r.dataset.text)"
         wanted = json.dumps(json.dumps(rows, separators=(",", ":")))
         return bool(chromium.until(f"JSON.stringify({shown}) === {wanted}"))
