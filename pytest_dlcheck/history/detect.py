@@ -308,8 +308,8 @@ def _spread(logs: Array, clipped: Array, since: int, floor: float | None, rules:
         return None
     # Of what was measured, too: the clip hides nights that were wild alone, and not those that were wild together.
     tests = [
-        stats.levene(part[: -rules.spread_nights], part[-rules.spread_nights :], center="median")
-        for part in (part, logs[since:])
+        stats.levene(each[: -rules.spread_nights], each[-rules.spread_nights :], center="median")
+        for each in (part, logs[since:])
     ]
     p = max(float(test.pvalue) for test in tests)
     if not p < rules.largest_p:
