@@ -3,23 +3,27 @@
 `python docs/register_cases.py torch` draws cases of each entry's subjects until one fails as the entry says, shrinks it, and
 writes it to `pytest_dlcheck/known_issues/cases/BACKEND.jsonl`; entries that have a case for the backend are left alone, unless
 they are named: `python docs/register_cases.py torch rnn-orthogonal-half`.
+
+`python docs/register_cases.py --reports reports/*/report.json` stores what failed there instead, in whatever version that was:
+the shortest case of each entry that has none yet for the backend.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_dlcheck.backends import create, versions
-from pytest_dlcheck.cases.case import Case, plain
+from pytest_dlcheck.cases.case import Case, plain, revive
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.devices import DeviceName, kinds_by_name
 from pytest_dlcheck.gradients.findings import PROPERTY_OF
 from pytest_dlcheck.gradients.layers import in_float64
-from pytest_dlcheck.known_issues import KnownIssue, holds, load
+from pytest_dlcheck.known_issues import KnownIssue, holds, known_issues, load
 from pytest_dlcheck.known_issues.stored import StoredCase, read, written
 from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
 from pytest_dlcheck.register import FAILS, Register
@@ -128,8 +132,36 @@ class Finder:
         return best[0]
 
 
+def from_reports(paths: Sequence[str]) -> None:
+    """Stores, for entries without a case, the shortest that failed in these reports."""
+    best: dict[tuple[str, str], tuple[int, StoredCase]] = {}
+    for path in paths:
+        report = json.loads(Path(path).read_text("utf-8"))
+        installed = {name: each for name, each in report["product"][0].items() if isinstance(each, str)}
+        for result in report["results"]:
+            if result["verdict"] != "fail" or not result["case"]:
+                continue
+            case: Case = revive(result["case"])
+            stored = StoredCase("", result["property"], result["backend"], result["mode"], plain(case))
+            for issue in known_issues(case.subject, stored.property, stored.backend, installed, device="cpu:0"):
+                key, size = (issue.id, stored.backend), len(case.key())
+                speaks = (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, names_of(case))
+                if speaks and size < best.get(key, (size + 1,))[0]:
+                    best[key] = size, stored._replace(issue=issue.id)
+    for backend_name in sorted({name for _, name in best}):
+        path = FOLDER / f"{backend_name}.jsonl"
+        kept = list(read(path.read_text("utf-8"), path.name))
+        had = {each.issue for each in kept}
+        new = [each for (issue, name), (_, each) in best.items() if name == backend_name and issue not in had]
+        path.write_text(written([*kept, *new]), "utf-8")
+        print(f"{backend_name}: {', '.join(each.issue for each in new) or 'nothing new'}")  # noqa: T201
+
+
 def main() -> None:
     backend_name, *wanted = sys.argv[1:]
+    if backend_name == "--reports":
+        from_reports(wanted)
+        return
     path = FOLDER / f"{backend_name}.jsonl"
     kept = {each.issue: each for each in (read(path.read_text("utf-8"), path.name) if path.exists() else ())}
     finder = Finder(backend_name)

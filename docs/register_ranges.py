@@ -4,6 +4,8 @@
 `python docs/register_ranges.py *.json`: an entry's range of Keras begins with the oldest version from which on every stored
 case failed up to the newest; its range of a backend's framework likewise, from runs with the newest Keras. Versions in which a
 case has nothing to show (a layer or an argument that does not exist yet) end a range as those in which it holds do.
+`--older` takes runs in which Keras and its framework are of one time (those of the tox matrix): a range of an entry of one backend that
+names Keras alone then begins earlier, with the oldest of them from which on the entry failed in each, and nothing else changes.
 `--dry` only prints what it would set.
 """
 
@@ -88,19 +90,36 @@ def ranges_of(issue: KnownIssue, runs: Runs) -> dict[str, str]:
     return found
 
 
+def begun_earlier(issue: KnownIssue, runs: Runs) -> dict[str, str]:
+    """The entry's ranges, that of Keras alone begun with the oldest version from which on every run failed."""
+    bounds = re.fullmatch(r"(?:==|>=([\d.]+),<=)([\d.]+)", issue.versions.get("keras", ""))
+    if set(issue.versions) != {"keras"} or len(issue.backends) != 1 or bounds is None:
+        return dict(issue.versions)
+    first, last = Version(bounds[1] or bounds[2]), bounds[2]
+    by_version: dict[Version, bool] = {}
+    for versions, _, fails in runs.of.get(issue.id, []):
+        by_version[versions["keras"]] = by_version.get(versions["keras"], True) and fails
+    for version in sorted((each for each in by_version if each < first), reverse=True):
+        if not by_version[version]:
+            break
+        first = version
+    return {"keras": f"=={last}" if str(first) == last else f">={first},<={last}"}
+
+
 def main() -> None:
     paths = [Path(each) for each in sys.argv[1:] if not each.startswith("--")]
     reports = [json.loads(path.read_text("utf-8")) for path in paths]
     if any(each.get("schema") != SCHEMA for each in reports) or not reports:
         sys.exit("register_ranges: give the files that `dlcheck register --json` wrote")
     runs = Runs(reports)
-    wanted = {issue.id: ranges_of(issue, runs) for issue in load() if not issue.of_difference()}
+    rule = begun_earlier if "--older" in sys.argv else ranges_of
+    wanted = {issue.id: rule(issue, runs) for issue in load() if not issue.of_difference()}
     for path in sorted(FOLDER.glob("*.toml")):
         text = path.read_text("utf-8")
         blocks = re.split(r"(?m)^(?=\[\[issue\]\])", text)
         for number, block in enumerate(blocks):
             name = re.search(r'(?m)^id = "(.*)"', block)
-            if name is None:
+            if name is None or name[1] not in wanted:
                 continue
             said = ", ".join(f'{package} = "{allowed}"' for package, allowed in wanted[name[1]].items())
             blocks[number] = re.sub(r"(?m)^versions = .*$", f"versions = {{ {said} }}", block)

@@ -196,7 +196,7 @@ def examine(names: Sequence[str], backend_name: str | None, json_path: str | Non
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from pytest_dlcheck.backends import BACKENDS, create, installed, versions
+    from pytest_dlcheck.backends import BACKENDS, create, importable, installed, versions
     from pytest_dlcheck.devices import DeviceName, kinds_by_name
     from pytest_dlcheck.known_issues import load
 
@@ -215,7 +215,9 @@ def examine(names: Sequence[str], backend_name: str | None, json_path: str | Non
     register = Register(
         backend,
         found_versions["keras"],
-        lambda issue, subject, wanted: issue.applies(subject, wanted, name, found_versions, str(place)),
+        lambda issue, subject, wanted: (
+            issue.applies(subject, wanted, name, found_versions, str(place)) and issue.lacking(importable)
+        ),
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     seen: list[Shown] = []

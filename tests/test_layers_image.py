@@ -90,6 +90,13 @@ def test_crop_and_pad_to_aspect_ratio() -> None:
     assert padded[0, :, 0, 0].tolist() == [9, 0, 4, 9]
 
 
+def test_resizing_where_neither_padding_nor_smoothing_is_an_argument_yet() -> None:
+    older = {name: each for name, each in RESIZING.items() if name not in ("pad_to_aspect_ratio", "fill_value", "antialias")}
+    image = np.random.default_rng(0).random((1, 6, 5, 3))
+    found = references.resizing(call(image, height=3, width=2, **older))
+    np.testing.assert_array_equal(found, references.resizing(call(image, height=3, width=2, **RESIZING)))
+
+
 def test_resizing_a_dictionary() -> None:
     inputs = {"images": row(0, 4), "labels": np.ones((1, 4)), "segmentation_masks": row(1, 2)}
     found = references.resizing(call(inputs, height=1, width=4, **RESIZING))

@@ -208,6 +208,18 @@ def test_other_kernels_than_there_are_is_an_error() -> None:
         parse(ENTRY + 'kernels = "MKL"\n')
 
 
+@pytest.mark.parametrize(
+    ("there", "speaks"),
+    [(frozenset(), True), (frozenset({"jax"}), True), (frozenset({"tensorflow", "jax"}), False), (None, True)],
+    ids=["nothing", "another", "it", "unknown"],
+)
+def test_an_entry_of_what_is_not_installed(there: frozenset[str] | None, speaks: bool) -> None:
+    (issue,) = parse(ENTRY + 'without = ["tensorflow"]\n')
+    found = None if there is None else there.__contains__
+    asked = ("keras.layers.Dense", "config", "torch", {"keras": "3.15.1"})
+    assert bool(known_issues(*asked, found=found, register=[issue])) is speaks
+
+
 def test_keras_3_1_averages_batches_and_keras_3_2_samples() -> None:
     assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.1.1"}) is AVERAGES
     assert known_issue("models.mnist_mlp", "evaluate", "torch", {"keras": "3.2.0"}) is None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
     from pytest_dlcheck.devices import DeviceKind
 
-__all__ = ["BACKENDS", "create", "installed", "present", "versions"]
+__all__ = ["BACKENDS", "create", "importable", "installed", "present", "versions"]
 
 BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 """In the order in which a default is chosen. `numpy` runs forward only."""
@@ -43,7 +43,8 @@ DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def _found(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Whether a module is installed; it is not imported."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -52,7 +53,7 @@ def _found(module: str) -> bool:
 
 def installed(name: str) -> bool:
     """Whether the backend's framework, and Keras, are there to be imported; neither is imported."""
-    return _found(name) and _found("keras")
+    return importable(name) and importable("keras")
 
 
 def versions(name: str) -> dict[str, str]:

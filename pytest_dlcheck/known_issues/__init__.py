@@ -11,7 +11,7 @@ import ast
 import fnmatch
 import importlib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -50,6 +50,7 @@ class KnownIssue(NamedTuple):
             case can be kept that has to fail. Of a difference: whether some of the cases that it speaks of show none.
         kernels: of TensorFlow on a CPU: `oneDNN` or `Eigen` (its own kernels), whichever computes what fails. Which one does
             follows from the processor and the dtype; empty for both.
+        without: modules, `tensorflow`: it shows only where none of them is installed.
         ends_process: whether such a case ends the process: then it is not run, and its stored cases are, in a process of
             their own.
         peer: of a difference between two products, version specifiers of the other one; `versions` are then of this one.
@@ -69,6 +70,7 @@ class KnownIssue(NamedTuple):
     where: str = ""
     unsteady: bool = False
     kernels: str = ""
+    without: Sequence[str] = ()
     ends_process: bool = False
     peer: Mapping[str, str] = MappingProxyType({})
     peer_backends: Sequence[str] = ()
@@ -127,6 +129,14 @@ class KnownIssue(NamedTuple):
             if (each.removeprefix("mixed_") in onednn) == (self.kernels == ONEDNN) and (not self.dtypes or each in self.dtypes)
         ]
         return self._replace(dtypes=policies) if policies else None
+
+    def lacking(self, found: Callable[[str], bool] | None) -> bool:
+        """Whether what has to be absent is.
+
+        Args:
+            found: whether a module can be imported; None where that is not known, and nothing is said to be there then.
+        """
+        return found is None or not any(map(found, self.without))
 
     def told(self) -> str:
         """The entry in a line, for a message."""
@@ -211,12 +221,15 @@ def known_issues(
     *,
     device: str | None = None,
     onednn: Collection[str] | None = None,
+    found: Callable[[str], bool] | None = None,
     register: Sequence[KnownIssue] | None = None,
 ) -> tuple[KnownIssue, ...]:
     """The entries that speak of this property of this subject on this product."""
     entries = load() if register is None else register
-    applying = [issue for issue in entries if issue.applies(subject, property_name, backend, versions, device)]
-    return tuple(found for issue in applying if (found := issue.where_computed(onednn)) is not None)
+    applying = [
+        issue for issue in entries if issue.applies(subject, property_name, backend, versions, device) and issue.lacking(found)
+    ]
+    return tuple(computed for issue in applying if (computed := issue.where_computed(onednn)) is not None)
 
 
 def known_here(subject: str, property_name: str, backend: Backend, device: object) -> tuple[KnownIssue, ...]:
@@ -228,10 +241,12 @@ def known_here(subject: str, property_name: str, backend: Backend, device: objec
         backend: loaded.
         device: where it runs, `cpu:0` by its text.
     """
-    from pytest_dlcheck.backends import versions
+    from pytest_dlcheck.backends import importable, versions
 
     installed = versions(backend.name)
-    return known_issues(subject, property_name, backend.name, installed, device=str(device), onednn=backend.onednn)
+    return known_issues(
+        subject, property_name, backend.name, installed, device=str(device), onednn=backend.onednn, found=importable
+    )
 
 
 def known_issue(

@@ -99,7 +99,7 @@ def _of_resizing(call: Call, images: Array, unit_roundoff: float) -> float:
     """How far rounding may take a pixel of a resized image, where a weighted mean has one value."""
     spatial = images.shape[-2:] if call.channels_first else images.shape[-3:-1]
     pixels = [
-        pixels_summed(call["interpolation"], source, call[name], antialias=call["antialias"])
+        pixels_summed(call["interpolation"], source, call[name], antialias=call.arguments.get("antialias", False))
         for source, name in zip(spatial, ("height", "width"), strict=True)
     ]
     largest = float(np.max(np.abs(images), initial=0.0))
@@ -121,7 +121,7 @@ def _same_size(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> st
 def _constant_stays(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
     """An image of one value stays of one value: the weights of every pixel sum to one."""
     images = np.asarray(images_of(call.inputs), dtype=np.float64)
-    if images.size == 0 or np.ptp(images) > 0 or call["pad_to_aspect_ratio"]:
+    if images.size == 0 or np.ptp(images) > 0 or call.arguments.get("pad_to_aspect_ratio"):
         return None
     (output,) = [each for each in outputs if each.ndim == images.ndim][:1]
     off = float(np.max(np.abs(output - images.flat[0]), initial=0.0))
