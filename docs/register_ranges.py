@@ -4,8 +4,9 @@
 `python docs/register_ranges.py *.json`: an entry's range of Keras begins with the oldest version from which on every stored
 case failed up to the newest; its range of a backend's framework likewise, from runs with the newest Keras. Versions in which a
 case has nothing to show (a layer or an argument that does not exist yet) end a range as those in which it holds do.
-`--older` takes runs in which Keras and its framework are of one time (those of the tox matrix): a range of an entry of one backend that
-names Keras alone then begins earlier, with the oldest of them from which on the entry failed in each, and nothing else changes.
+`--older` takes runs in which Keras and its framework are of one time (those of the tox matrix): a range that names Keras
+alone, of an entry of one backend, then begins earlier, with the oldest of them from which on the entry failed in each. Nothing
+else changes.
 `--dry` only prints what it would set.
 """
 
