@@ -397,7 +397,8 @@ class TestInABrowser:
         assert chromium.run(rows)[0][-4:] == ["✗", "fail", "✓", "pass"]
         assert chromium.url.endswith("#?first=torch&second=jax")
         chromium.open(site / "diff.html", "#?first=torch&second=torch")
-        assert chromium.run("return document.getElementById('said').textContent") == "The same product twice."
+        # The address changes at once, and the page follows it when it is told.
+        assert chromium.until("document.getElementById('said').textContent") == "The same product twice."
 
     def test_an_old_history_says_so(self, site: Path, chromium: Browser) -> None:
         chromium.open(site / "index.html")
