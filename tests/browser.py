@@ -49,6 +49,9 @@ class Browser:
         # By way of an empty page: a change of the fragment alone would load nothing.
         self._ask("POST", "/url", {"url": "about:blank"})
         self._ask("POST", "/url", {"url": page.as_uri() + fragment})
+        # The driver has been seen to answer while the style sheet was still to come.
+        self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
+        self.until("[...document.querySelectorAll('link[rel=stylesheet]')].every((link) => link.sheet)")
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What a function body returns in the page."""
