@@ -11,7 +11,6 @@ the shortest case of each entry that has none yet for the backend.
 from __future__ import annotations
 
 import fnmatch
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,12 +20,14 @@ from pytest_dlcheck.backends import create, versions
 from pytest_dlcheck.cases.case import Case, plain, revive
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.devices import DeviceName, kinds_by_name
+from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.gradients.findings import PROPERTY_OF
 from pytest_dlcheck.gradients.layers import in_float64
-from pytest_dlcheck.known_issues import KnownIssue, holds, known_issues, load
+from pytest_dlcheck.known_issues import KnownIssue, known_issues, load
 from pytest_dlcheck.known_issues.stored import StoredCase, read, written
 from pytest_dlcheck.properties.layers.catalogue import GROUPS, of_group
 from pytest_dlcheck.register import FAILS, Register
+from pytest_dlcheck.report.reading import read_report
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink
 from pytest_dlcheck.subjects.installed import installed_layer
@@ -88,7 +89,7 @@ class Finder:
                     continue
                 case, choices = random_case(spec, world, derive(0, spec.subject, str(number)))
                 case = self.as_checked(case, ways[spec.name][0][0])
-                if not self.speaks_of(issue, case) or spec.unsupported(case, world) or spec.older.not_here(case):
+                if not issue.covers(case.policy, names_of(case)) or spec.unsupported(case, world) or spec.older.not_here(case):
                     continue
                 matching[spec.name] = matching.get(spec.name, 0) + 1
                 for name, mode in ways[spec.name]:
@@ -105,9 +106,6 @@ class Finder:
         times = TIMES if spec.random(case, True) or spec.random(case, False) else 1
         return all(self.register.judge(case, name, mode)[0] == FAILS for _ in range(times))
 
-    def speaks_of(self, issue: KnownIssue, case: Case) -> bool:
-        return (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, names_of(case))
-
     def shrunk(  # noqa: PLR0917 - what a case is of
         self, issue: KnownIssue, spec: LayerSpec, world: World, name: str, mode: str, case: Case, choices: tuple[int, ...]
     ) -> Case:
@@ -119,7 +117,7 @@ class Finder:
             candidate = self.as_checked(candidate, name)
             key = candidate.key()
             if key not in seen:
-                if time.perf_counter() > end or not self.speaks_of(issue, candidate):
+                if time.perf_counter() > end or not issue.covers(candidate.policy, names_of(candidate)):
                     return
                 supported = spec.unsupported(candidate, world) is None
                 seen[key] = supported and self.fails(spec, candidate, name, mode)
@@ -132,25 +130,32 @@ class Finder:
         return best[0]
 
 
-def from_reports(paths: Sequence[str]) -> None:
-    """Stores, for entries without a case, the shortest that failed in these reports."""
+def from_reports(paths: Sequence[str], folder: Path = FOLDER) -> None:
+    """Stores, for entries without a case, the shortest that failed in these reports.
+
+    Args:
+        paths: of `report.json`, or of the folders that hold it.
+        folder: of the stored cases.
+
+    Raises:
+        DlcheckError: one of them is no report.
+    """
     best: dict[tuple[str, str], tuple[int, StoredCase]] = {}
-    for path in paths:
-        report = json.loads(Path(path).read_text("utf-8"))
-        installed = {name: each for name, each in report["product"][0].items() if isinstance(each, str)}
+    for report in map(read_report, paths):
+        products = {product["backend"]["name"]: product for product in report["product"]}
         for result in report["results"]:
-            if result["verdict"] != "fail" or not result["case"]:
+            if result["verdict"] != "fail" or not result.get("case"):
                 continue
+            installed = {name: each for name, each in products[result["backend"]].items() if isinstance(each, str)}
             case: Case = revive(result["case"])
             stored = StoredCase("", result["property"], result["backend"], result["mode"], plain(case))
             for issue in known_issues(case.subject, stored.property, stored.backend, installed, device="cpu:0"):
                 key, size = (issue.id, stored.backend), len(case.key())
-                speaks = (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, names_of(case))
-                if speaks and size < best.get(key, (size + 1,))[0]:
+                if issue.covers(case.policy, names_of(case)) and size < best.get(key, (size + 1,))[0]:
                     best[key] = size, stored._replace(issue=issue.id)
     for backend_name in sorted({name for _, name in best}):
-        path = FOLDER / f"{backend_name}.jsonl"
-        kept = list(read(path.read_text("utf-8"), path.name))
+        path = folder / f"{backend_name}.jsonl"
+        kept = list(read(path.read_text("utf-8"), path.name)) if path.exists() else []
         had = {each.issue for each in kept}
         new = [each for (issue, name), (_, each) in best.items() if name == backend_name and issue not in had]
         path.write_text(written([*kept, *new]), "utf-8")
@@ -160,7 +165,10 @@ def from_reports(paths: Sequence[str]) -> None:
 def main() -> None:
     backend_name, *wanted = sys.argv[1:]
     if backend_name == "--reports":
-        from_reports(wanted)
+        try:
+            from_reports(wanted)
+        except DlcheckError as error:
+            sys.exit(f"register_cases: {error}")
         return
     path = FOLDER / f"{backend_name}.jsonl"
     kept = {each.issue: each for each in (read(path.read_text("utf-8"), path.name) if path.exists() else ())}

@@ -15,7 +15,7 @@ from pytest_dlcheck.cases.case import Case, describe, with_values
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.effort import ENOUGH, TURNS, Effort
 from pytest_dlcheck.finding import Finding
-from pytest_dlcheck.known_issues import KnownIssue, holds
+from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.known_issues.fatal import how_it_ends
 from pytest_dlcheck.known_issues.stored import StoredCase, stored_cases, to_be_replayed
 from pytest_dlcheck.observe.layer import LayerObserver
@@ -272,7 +272,7 @@ class LayerCheck:
 
     def expected(self, name: str, case: Case) -> KnownIssue | None:
         for issue in self.known.get(name, ()):
-            if (not issue.dtypes or case.policy in issue.dtypes) and holds(issue.where, names_of(case)):
+            if issue.covers(case.policy, names_of(case)):
                 return issue
         return None
 

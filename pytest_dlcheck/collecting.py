@@ -124,7 +124,8 @@ def _expect_known_failures(items: Sequence[pytest.Item]) -> None:
         facts = item.stash[FACTS]
         if "dl_findings" in getattr(item, "fixturenames", ()):
             continue  # it judges many cases, each of which the register may or may not speak of
-        issue = known_issue(facts.subject, facts.property, facts.backend, versions.get(facts.backend or "", {}))
+        installed = versions.get(facts.backend or "", {})
+        issue = known_issue(facts.subject, facts.property, facts.backend, installed, found=backends.importable)
         if issue is not None:
             item.stash[KNOWN_ISSUE] = issue.link
             item.add_marker(pytest.mark.xfail(reason=issue.told(), raises=PropertyFailed, strict=True))

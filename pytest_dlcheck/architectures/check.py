@@ -20,7 +20,7 @@ from pytest_dlcheck.backends.base import Backend
 from pytest_dlcheck.cases.case import Case
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.finding import Finding
-from pytest_dlcheck.known_issues import KnownIssue, holds
+from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.properties.verdict import HARMLESS, PASS, Verdict
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import Source, StillFails, random_value, shrink_value
@@ -84,7 +84,7 @@ def catalogue_of(
 
     def known(spec: LayerSpec, case: Case) -> bool:
         names = names_of(case)
-        return any((not each.dtypes or case.policy in each.dtypes) and holds(each.where, names) for each in of(spec.name))
+        return any(each.covers(case.policy, names) for each in of(spec.name))
 
     return Catalogue(lambda spec: world(spec.name), known, backend=backend.name)
 
@@ -226,7 +226,7 @@ class ArchitectureCheck:
     def expected(self, name: str, architecture: Architecture) -> KnownIssue | None:
         """The register's entry that says that this model fails so."""
         for issue in self.known(name):
-            if (not issue.dtypes or architecture.policy in issue.dtypes) and holds(issue.where, names_of_model(architecture)):
+            if issue.covers(architecture.policy, names_of_model(architecture)):
                 return issue
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pytest_dlcheck.cases.case import Case
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.differential.product import Product
-from pytest_dlcheck.known_issues import KnownIssue, holds, load
+from pytest_dlcheck.known_issues import KnownIssue, load
 from pytest_dlcheck.properties.differential import DifferentialProperty
 
 __all__ = ["expected"]
@@ -30,15 +30,13 @@ def expected(
     def look(check: DifferentialProperty, case: Case) -> KnownIssue | None:
         sides = [(backend, versions), (product.backend, product.versions)]
         for issue in load():
-            if issue.dtypes and case.policy not in issue.dtypes:
-                continue
             if issue.of_difference():
                 speaks = issue.applies(case.subject, check.name, backend, versions) and issue.differs_from(
                     product.backend, product.versions
                 )
             else:
                 speaks = any(issue.applies(case.subject, name, *side) for name in check.alone for side in sides)
-            if speaks and holds(issue.where, names_of(case)):
+            if speaks and issue.covers(case.policy, names_of(case)):
                 return issue
         return None
 

@@ -20,7 +20,7 @@ from pytest_dlcheck.gradients.outcome import (
     WRONG,
     Row,
 )
-from pytest_dlcheck.known_issues import KnownIssue, holds
+from pytest_dlcheck.known_issues import KnownIssue
 from pytest_dlcheck.properties.verdict import HARMLESS
 
 __all__ = ["PROPERTY_OF", "VERDICT_OF", "Tallies", "said_of", "verdict_on"]
@@ -106,7 +106,7 @@ class Tallies(Generic[Look]):
         """The register's entry that speaks of this property of this look."""
         names = self.names_of(look)
         for issue in self.known.get(name, ()):
-            if (not issue.dtypes or names.get("policy") in issue.dtypes) and holds(issue.where, names):
+            if issue.covers(names.get("policy"), names):
                 return issue
         return None
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_dlcheck.errors import DlcheckError
 from pytest_dlcheck.known_issues.conditions import check, holds
@@ -114,6 +114,15 @@ class KnownIssue(NamedTuple):
     def names_property(self, name: str | None) -> bool:
         """Whether the entry speaks of this property, in any version."""
         return _matches(name, self.property)
+
+    def covers(self, policy: object, names: Mapping[str, Any]) -> bool:
+        """Whether the entry speaks of this case, of what it speaks of at all.
+
+        Args:
+            policy: the case's dtype policy.
+            names: what `where` may ask for, by name.
+        """
+        return (not self.dtypes or policy in self.dtypes) and holds(self.where, names)
 
     def where_computed(self, onednn: Collection[str] | None) -> KnownIssue | None:
         """The entry for a process in which oneDNN computes these dtypes: with the policies that it then speaks of, if any.
@@ -255,8 +264,9 @@ def known_issue(
     backend: str | None,
     versions: Mapping[str, str],
     *,
+    found: Callable[[str], bool] | None = None,
     register: Sequence[KnownIssue] | None = None,
 ) -> KnownIssue | None:
     """The first of those that speak of every case: for a test that has only one."""
-    found = known_issues(subject, property_name, backend, versions, register=register)
-    return next((issue for issue in found if not issue.where and not issue.kernels), None)
+    issues = known_issues(subject, property_name, backend, versions, found=found, register=register)
+    return next((issue for issue in issues if not issue.where and not issue.kernels), None)

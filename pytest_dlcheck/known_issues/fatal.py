@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dlcheck.cases.naming import names_of
 from pytest_dlcheck.cases.script import script
-from pytest_dlcheck.known_issues import KnownIssue, holds, load
+from pytest_dlcheck.known_issues import KnownIssue, load
 
 if TYPE_CHECKING:
     from pytest_dlcheck.backends.base import Backend
@@ -38,13 +38,15 @@ def refuse(case: Case, backend: Backend, register: Callable[[], Sequence[KnownIs
     Raises:
         EndsProcess: it would end it.
     """
-    from pytest_dlcheck.backends import versions
+    from pytest_dlcheck.backends import importable, versions
 
     for issue in register():
         if not issue.ends_process or not issue.speaks_of(case.subject, backend.name, versions(backend.name)):
             continue
+        if not issue.lacking(importable):
+            continue
         here = issue.where_computed(backend.onednn)
-        if here is not None and (not here.dtypes or case.policy in here.dtypes) and holds(here.where, names_of(case)):
+        if here is not None and here.covers(case.policy, names_of(case)):
             raise EndsProcess(f"not run, since it would end the process: {issue.told()}")
 
 

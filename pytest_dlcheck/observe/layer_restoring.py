@@ -31,6 +31,9 @@ def through_config(observer: LayerObserver) -> None:
         return {later.get(key, key): value for key, value in config.items()} if isinstance(config, dict) else config
 
     def from_config() -> Restored:
+        # Both were last called alike: a torch.nn.Module, which is part of the config, remembers the mode of its last call.
+        layer(observer.inputs(), **observer.keywords(layer, training=False))
+        observer.set_state(layer, observer.seen.state_before)
         # Through text and back, as a file would take it.
         stored = json.loads(json.dumps(serialize(layer)))
         # A copy: some layers put objects into the config that they are made from.

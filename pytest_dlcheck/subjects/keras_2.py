@@ -102,7 +102,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
         **{f"ConvLSTM{rank}D": _RECURRENT for rank in _RANKS},
         **{f"Global{kind}Pooling{rank}D": _GLOBAL for kind in ("Average", "Max") for rank in (1, 2, 3)},
         **dict.fromkeys(sorted(_IMAGES), _IMAGE),
-        "Resizing": Layer(absent={"pad_to_aspect_ratio": False, "antialias": False, **_IMAGE.absent}),
+        "Resizing": Layer(absent={"pad_to_aspect_ratio": False, "fill_value": 0.0, "antialias": False, **_IMAGE.absent}),
         "RandomContrast": Layer(absent={"value_range": (0, 255), **_IMAGE.absent}),
         "ZeroPadding1D": _IMAGE,
     }

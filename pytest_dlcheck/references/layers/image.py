@@ -121,13 +121,12 @@ def padded_to_ratio(images: Array, height: int, width: int, value: float) -> Arr
 
 
 def _resized(call: Call, images: Array, interpolation: str) -> Array:
-    # Older versions neither pad nor smooth, as the later ones by default.
     def one(batch: Array) -> Array:
         if call["crop_to_aspect_ratio"]:
             batch = largest_window(batch, call["height"], call["width"])
-        elif call.arguments.get("pad_to_aspect_ratio", False):
-            batch = padded_to_ratio(batch, call["height"], call["width"], call.arguments.get("fill_value", 0.0))
-        return resize(batch, call["height"], call["width"], interpolation, call.arguments.get("antialias", False))
+        elif call["pad_to_aspect_ratio"]:
+            batch = padded_to_ratio(batch, call["height"], call["width"], call["fill_value"])
+        return resize(batch, call["height"], call["width"], interpolation, call["antialias"])
 
     return on_images(call, images, one)
 

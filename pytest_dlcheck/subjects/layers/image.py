@@ -24,7 +24,7 @@ from pytest_dlcheck.subjects.images import (
     with_labels,
     with_masks,
 )
-from pytest_dlcheck.subjects.spec import Call, Identity, Law, LayerSpec, World
+from pytest_dlcheck.subjects.spec import Call, Identity, Law, LayerSpec, Older, World
 from pytest_dlcheck.tolerance_of_laws import FROM_UNIT, TO_UNIT, of_interpolation, of_range, pixels_summed
 
 __all__ = ["SPECS"]
@@ -99,7 +99,7 @@ def _of_resizing(call: Call, images: Array, unit_roundoff: float) -> float:
     """How far rounding may take a pixel of a resized image, where a weighted mean has one value."""
     spatial = images.shape[-2:] if call.channels_first else images.shape[-3:-1]
     pixels = [
-        pixels_summed(call["interpolation"], source, call[name], antialias=call.arguments.get("antialias", False))
+        pixels_summed(call["interpolation"], source, call[name], antialias=call["antialias"])
         for source, name in zip(spatial, ("height", "width"), strict=True)
     ]
     largest = float(np.max(np.abs(images), initial=0.0))
@@ -121,7 +121,7 @@ def _same_size(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> st
 def _constant_stays(call: Call, outputs: Sequence[Array], unit_roundoff: float) -> str | None:
     """An image of one value stays of one value: the weights of every pixel sum to one."""
     images = np.asarray(images_of(call.inputs), dtype=np.float64)
-    if images.size == 0 or np.ptp(images) > 0 or call.arguments.get("pad_to_aspect_ratio"):
+    if images.size == 0 or np.ptp(images) > 0 or call["pad_to_aspect_ratio"]:
         return None
     (output,) = [each for each in outputs if each.ndim == images.ndim][:1]
     off = float(np.max(np.abs(output - images.flat[0]), initial=0.0))
@@ -238,6 +238,8 @@ SPECS = (
         laws=(Law("same_size_is_identity", _same_size), Law("constant_stays_constant", _constant_stays)),
         identities=COMMON,
         unsupported=_resizing_unsupported,
+        # Older versions neither pad nor smooth, as the later ones by default.
+        older=Older(absent={"pad_to_aspect_ratio": False, "fill_value": 0.0, "antialias": False}),
     ),
     LayerSpec("CenterCrop", _center_crop, references.center_crop, PREPROCESSING + "center_crop/", identities=COMMON),
     LayerSpec(
