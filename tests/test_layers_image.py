@@ -91,7 +91,7 @@ def test_crop_and_pad_to_aspect_ratio() -> None:
 
 
 def test_resizing_where_neither_padding_nor_smoothing_is_an_argument_yet() -> None:
-    absent = SPECS["Resizing"].older.absent
+    absent = BY_NAME["Resizing"].older.absent
     assert set(absent) == {"pad_to_aspect_ratio", "fill_value", "antialias"}
     older = {name: each for name, each in RESIZING.items() if name not in absent}
     image = np.random.default_rng(0).random((1, 6, 5, 3))
