@@ -82,6 +82,7 @@ KNOWN = a_result("known", backend="jax", property="reference", known_issue="link
     [
         ([FAIL], [a_result()], "found", ["reference"], []),
         ([KNOWN], [a_result()], "found", ["reference"], []),
+        ([KNOWN | {"message": "it is off (keras ==3.1.0, link)"}], [a_result()], "found", ["reference: it is off"], []),
         ([KNOWN | {"examples": 1}], [a_result()], "missed", [], []),  # the register's own case
         ([FAIL], [FAIL], "missed", [], ["reference"]),
         ([FAIL], [KNOWN], "found", ["reference"], []),

@@ -58,7 +58,7 @@ class Outcome:
     Attributes:
         bug: which.
         verdict: `FOUND` or `MISSED`.
-        by: the properties that fail on the bad version and on the good one do not.
+        by: the properties that fail on the bad version and on the good one do not, each with what the register says of it.
         false: the properties that fail on the good version, though the register does not expect it.
         why: why it is missed, where there is more to say than that nothing failed.
     """
@@ -142,19 +142,27 @@ def judged(bug: Bug, bad: Mapping[str, Any], good: Mapping[str, Any]) -> Outcome
         good: the report of the version that has not.
     """
     failing = {name: _failing(report) for name, report in (("bad", bad), ("good", good))}
-    by = sorted({name for name, _ in failing["bad"] - failing["good"]})
+    by = sorted({said for check, said in failing["bad"].items() if check not in failing["good"]})
     false = sorted({name for name, issue in failing["good"] if issue is None})
     return Outcome(bug, FOUND if by else MISSED, by, false)
 
 
-def _failing(report: Mapping[str, Any]) -> set[tuple[str, str | None]]:
-    """The properties that fail, each with the entry of the register that expects it to, if there is one.
+def _failing(report: Mapping[str, Any]) -> Mapping[tuple[str, str | None], str]:
+    """The properties that fail, each with the entry of the register that expects it to, if there is one, and how to tell of it.
 
     The register's own stored cases do not count: they were made of what had been found before. A known failure that stands on
     one case alone is one of these.
     """
     return {
-        (str(each["property"]), each.get("known_issue"))
+        (str(each["property"]), each.get("known_issue")): _told(each)
         for each in report["results"]
         if each["verdict"] in FAILS and not (each["verdict"] == "known" and (each.get("examples") or 0) <= 1)
     }
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    """The property, and what the register says, since that may be another bug, mended in the same version."""
+    if result["verdict"] != "known":
+        return str(result["property"])
+    reason, _, _ = str(result.get("message") or "").partition(" (keras ")
+    return f"{result['property']}: {reason}" if reason else str(result["property"])
