@@ -194,6 +194,18 @@ class TestVerdicts:
         assert row.entries is not None
         assert "does the gradient stop somewhere?" in row.entries.told()
 
+    @pytest.mark.parametrize(("leak", "expected"), [(0.0, WEAK), (1e-13, WRONG)])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_what_rounding_leaves_of_terms_that_cancel_is_no_leak(self, seed: int, leak: float, expected: str) -> None:
+        """As of a normalization of single numbers, which gives the same whatever they are."""
+
+        class Cancelling(Scalar):
+            def reverse(self, xs: Sequence[Array], vs: Sequence[Array]) -> list[Array | None]:
+                (v,) = vs
+                return [31.6 * ((0.1 * v + 0.2 * v) - 0.3 * v) + leak * v]
+
+        assert verdict_of(Cancelling(np.zeros_like, np.zeros_like), self.X, seed=seed).verdict == expected
+
     def test_no_path_where_there_ought_to_be_one(self) -> None:
         assert verdict_of(Scalar(np.exp, None, forward=np.exp), self.X).verdict == WRONG
 

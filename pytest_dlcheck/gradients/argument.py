@@ -16,7 +16,7 @@ from pytest_dlcheck.gradients.outcome import KINK, NOISE, OK, WEAK, WRONG, Row
 from pytest_dlcheck.gradients.program import Array, Program
 from pytest_dlcheck.tolerance import of_differences, of_sum
 
-__all__ = ["Argument", "Look", "Place", "largest", "signs"]
+__all__ = ["LARGER", "ROUNDED_OTHERWISE", "Argument", "Look", "Place", "largest", "neighbour", "signs"]
 
 # What a difference quotient must resolve: where it may be off by more of the gradient than this, nothing is decided.
 RESOLVED = 0.1
@@ -29,6 +29,14 @@ RIGHT_ORDER = 1.7
 
 # How far an entry is moved to see whether a function is constant around it, in units of the argument's size.
 NEAR = 1 / 64
+
+# How far the next point is, as a share of each entry. A few units of roundoff away the same digits are rounded off.
+NEXT = 2.0**-30
+
+# Multiples that are no powers of two: of each other digits are rounded away. What rounding leaves may be the same few digits of
+# several, but not of all; and may at the point itself be so much larger than it varies.
+ROUNDED_OTHERWISE = tuple(map(float, range(1, 24, 2)))
+LARGER = 4
 
 # Entries that are looked at one by one: corners, and suspects of a leak.
 MOST_ENTRIES = 16
@@ -80,6 +88,7 @@ class Argument:
         self.gradients = [look.gradient[index] for look in place.looks]
         self.kinks = Kinks()
         self.nearby = Kinks()
+        self.cancelled = False
 
     def row(self, check: str, mode: str) -> Row:
         """What became of it."""
@@ -100,7 +109,7 @@ class Argument:
         if said:
             return Row(self.name, check, mode, WRONG, said)
         verdict, said = self._conclusion()
-        if verdict == OK and min(tolerance for _, tolerance in shares) > RESOLVED:
+        if verdict == OK and (self.cancelled or min(tolerance for _, tolerance in shares) > RESOLVED):
             verdict, said = WEAK, "no larger than what rounding of the function does, so that little can be told"
         return Row(self.name, check, mode, verdict, said, *np.max(shares, axis=0).tolist())
 
@@ -180,6 +189,10 @@ class Argument:
             moving = [mask | ~((one == other) | np.isnan(one)) for mask, (one, other) in zip(moving, values, strict=True)]
         return moving
 
+    @cached_property
+    def _moves(self) -> bool:
+        return any(bool(np.any(each)) for each in self._moving)
+
     def _along(self, look: Look) -> tuple[str, str, float, float]:
         """One direction: the verdict, what was seen, error and tolerance as shares of the gradient."""
         gradient = look.gradient[self.index]
@@ -199,6 +212,9 @@ class Argument:
             # be of another size.
             estimate = min([refined(line), extrapolated(line)], key=lambda each: each.error)
             gap, tolerance = abs(estimate.value - slope), allowed + 4 * estimate.error
+            if gap > tolerance and not self._moves and gap <= tolerance + (rounding := self._rounding(look, direction)):
+                self.cancelled = True
+                return OK, "", gap / size, (tolerance + rounding) / size
             resolved = gap <= allowed or tolerance <= max(RESOLVED * size, NEGLIGIBLE * line.magnitude)
             if gap <= tolerance and resolved:
                 return OK, "", gap / size, tolerance / size
@@ -216,6 +232,20 @@ class Argument:
             f"{tolerance:.3g}; Taylor's remainder falls as step^{order:.2f} (2 if the gradient is right, 1 if not)"
         )
         return NOISE if order > RIGHT_ORDER else WRONG, said, gap / size, tolerance / size
+
+    def _rounding(self, look: Look, direction: Array) -> float:
+        """How much the slope changes at points and with cotangents next to these, and multiples of them, for the multiple.
+
+        A wrong derivative is nearly the same there. What is left where large terms cancel, as in the normalization of a single
+        number, is another one everywhere.
+        """
+        slopes = []
+        for multiple in ROUNDED_OTHERWISE:
+            point, vs = (neighbour(each, self.place.unit_roundoff, self.rng) for each in (self.place.point, look.vs))
+            gradient = self.place.program.reverse(point, [multiple * v for v in vs])[self.index]
+            terms = np.zeros_like(direction) if gradient is None else np.where(self.free, gradient, 0.0) * direction
+            slopes.append(float(np.sum(terms)) / multiple)
+        return LARGER * float(np.ptp(slopes)) if np.isfinite(slopes).all() else 0.0
 
     def _step_clear(self, look: Look) -> bool:
         """Leaves out the entries along which steps cross a corner nearby; False if there are none, or too many.
@@ -298,6 +328,11 @@ def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     cancels in every eighth direction through 12 entries, and a sum over the wrong axis goes unseen.
     """
     return np.asarray(rng.choice((-1.0, 1.0), size=shape) * rng.uniform(0.5, 1.5, size=shape))
+
+
+def neighbour(point: Sequence[Array], unit_roundoff: float, rng: np.random.Generator) -> list[Array]:
+    """A point next to this one: what is computed there rounds in another way, and derivatives are the same to nine digits."""
+    return [x * (1 + max(NEXT, 16 * unit_roundoff) * signs(rng, x.shape)) for x in point]
 
 
 def largest(array: Array) -> float:

@@ -7,10 +7,21 @@ from functools import cached_property
 
 import numpy as np
 
-from pytest_dlcheck.gradients.argument import NEGLIGIBLE, RESOLVED, Argument, Look, Place, largest, signs
+from pytest_dlcheck.gradients.argument import (
+    LARGER,
+    NEGLIGIBLE,
+    RESOLVED,
+    ROUNDED_OTHERWISE,
+    Argument,
+    Look,
+    Place,
+    largest,
+    neighbour,
+    signs,
+)
 from pytest_dlcheck.gradients.jacobian import size_of
 from pytest_dlcheck.gradients.lines import projected
-from pytest_dlcheck.gradients.outcome import KINK, NOISE, NONDETERMINISTIC, OK, UNSUPPORTED, WRONG, Row
+from pytest_dlcheck.gradients.outcome import KINK, NOISE, NONDETERMINISTIC, OK, UNSUPPORTED, WEAK, WRONG, Row
 from pytest_dlcheck.gradients.precision import of_steps, unit_roundoff_of
 from pytest_dlcheck.gradients.program import Array, NoDerivative, Program, zeros_for_none
 from pytest_dlcheck.seeds import derive
@@ -21,9 +32,6 @@ __all__ = ["DIRECTIONS", "GradientCheck", "apart"]
 DIRECTIONS = 3
 """Random directions for each argument: three find one wrong entry, and all entries 1 % off, always (docs/gradients.md)."""
 
-
-# Points beside the one that is looked at, to see what rounding does.
-NEIGHBOURS = 4
 
 SCALE = 2.0**10
 """By how much a cotangent is multiplied to see whether the gradient follows: beyond what a clipped gradient lets through."""
@@ -60,6 +68,7 @@ class GradientCheck:
         self.program, self.point, self.mode, self.check = program, list(point), mode, check
         self.directions, self.least_roundoff, self.magnitude = directions, least_roundoff, magnitude
         self.rng = np.random.default_rng(derive(seed, check))
+        self.cancelled = False
         self.free = [np.ones(x.shape, dtype=bool) for x in point] if free is None else [np.array(each) for each in free]
         self.sizes = [size_of(x) for x in point]
 
@@ -94,7 +103,9 @@ class GradientCheck:
             return
         place = Place(self.program, self.point, self.outputs, self.looks, self.unit_roundoff, self.magnitude)
         for index in range(len(self.point)):
-            yield Argument(place, index, self.sizes[index], self.free[index], self.rng).row(self.check, self.mode)
+            argument = Argument(place, index, self.sizes[index], self.free[index], self.rng)
+            yield argument.row(self.check, self.mode)
+            self.cancelled = self.cancelled or argument.cancelled
         if forward:
             yield self._forward()
 
@@ -159,9 +170,10 @@ class GradientCheck:
             for free, along, size in zip(self.free, self._signs(self.point), self.sizes, strict=True)
         ]
         try:
-            gap, size, said = self._adjoint(look, us)
+            along, back, size = self._adjoint(look, us)
         except NoDerivative as error:
             return self._all(check, UNSUPPORTED, str(error))
+        gap, said = abs(along - back), f"<v, J u> is {along:.9g} and <J^T v, u> {back:.9g}"
         made_of = max(self.magnitude, projected(look.vs, self.outputs)[1])
         allowed = exact = self._allowed(size, made_of)
         if not gap <= allowed:
@@ -171,33 +183,34 @@ class GradientCheck:
             guilty = [str(name) for name, u in zip(self.program.names, self._alone(us), strict=True) if self._differ(look, u)]
             by = f" (by {', '.join(guilty)})" if guilty else ""
             return self._all(check, WRONG, said + by, *shares)
+        if gap > exact and 0 in (along, back):
+            return self._all(check, WEAK, f"{said}, which is what rounding leaves of zero", *shares)
         if gap > exact and allowed > max(RESOLVED * size, NEGLIGIBLE * made_of):
             return self._all(check, NOISE, f"{said}, and rounding alone does as much", *shares)
         return self._all(check, OK, "<v, J u> = <J^T v, u>", *shares)
 
     def _rounding(self, look: Look, us: Sequence[Array]) -> float:
-        """How much the gap between the two sides changes at points that differ from this one by rounding.
+        """How much the gap between the two sides changes at points next to this one, and with multiples of the cotangent.
 
-        The identity holds at each of them. A derivative that is wrong leaves much the same gap; one that is right, but
-        computed by differences of large numbers, leaves another one everywhere.
+        The identity holds at each of them. A derivative that is wrong leaves much the same gap, for the multiple; one that is
+        right, but computed by differences of large numbers, leaves another one everywhere.
         """
         gaps = []
-        for _ in range(NEIGHBOURS):
-            point = [
-                x * (1 + 2 * self.unit_roundoff * signs) for x, signs in zip(self.point, self._signs(self.point), strict=True)
-            ]
-            along, _ = projected(look.vs, self.program.forward(point, us))
-            gradients = zeros_for_none(self.program.reverse(point, look.vs), point)
+        for multiple in ROUNDED_OTHERWISE:
+            point, vs = (neighbour(each, self.unit_roundoff, self.rng) for each in (self.point, look.vs))
+            vs = [multiple * v for v in vs]
+            along, _ = projected(vs, self.program.forward(point, us))
+            gradients = zeros_for_none(self.program.reverse(point, vs), point)
             back, _ = projected(us, [np.where(free, g, 0.0) for free, g in zip(self.free, gradients, strict=True)])
-            gaps.append(along - back)
-        return float(NEIGHBOURS * np.ptp(gaps)) if np.isfinite(gaps).all() else 0.0
+            gaps.append((along - back) / multiple)
+        return float(LARGER * np.ptp(gaps)) if np.isfinite(gaps).all() else 0.0
 
-    def _adjoint(self, look: Look, us: Sequence[Array]) -> tuple[float, float, str]:
-        """How far the two sides are apart, the magnitude of what they sum up, and both in words."""
+    def _adjoint(self, look: Look, us: Sequence[Array]) -> tuple[float, float, float]:
+        """The two sides, and the magnitude of what they sum up."""
         along, size = projected(look.vs, self.program.forward(self.point, us))
         gradients = zeros_for_none(look.gradient, self.point)
         back, other = projected(us, [np.where(free, g, 0.0) for free, g in zip(self.free, gradients, strict=True)])
-        return abs(along - back), size + other, f"<v, J u> is {along:.9g} and <J^T v, u> {back:.9g}"
+        return along, back, size + other
 
     def _alone(self, us: Sequence[Array]) -> Iterator[list[Array]]:
         for index in range(len(us)):
@@ -209,13 +222,19 @@ class GradientCheck:
         return of_adjoint(size, unit_roundoff=unit_roundoff) + float(of_sum(made_of, unit_roundoff=unit_roundoff))
 
     def _differ(self, look: Look, us: Sequence[Array]) -> bool:
-        gap, size, _ = self._adjoint(look, us)
-        return not gap <= self._allowed(size, max(self.magnitude, projected(look.vs, self.outputs)[1]))
+        along, back, size = self._adjoint(look, us)
+        return not abs(along - back) <= self._allowed(size, max(self.magnitude, projected(look.vs, self.outputs)[1]))
 
     def of_gradient(self, *, seed: int) -> GradientCheck:
         """The same check of the function x -> J(x)^T v, away from the corners that this one has found."""
+        vs = self.looks[0].vs
+        # A gradient is made of quantities of the size of the outputs over that of the arguments, whatever cancels; where the
+        # outputs themselves did, of the size of the cotangents.
+        _, made_of = projected(vs, self.outputs)
+        if self.cancelled or made_of == 0:
+            made_of += sum(float(np.sum(np.abs(v))) for v in vs)
         return GradientCheck(
-            self.program.derivative(self.looks[0].vs),
+            self.program.derivative(vs),
             self.point,
             seed=seed,
             mode=self.mode,
@@ -223,8 +242,7 @@ class GradientCheck:
             directions=self.directions,
             free=self.free,
             least_roundoff=self.unit_roundoff,
-            # A gradient is made of quantities of the size of the outputs over that of the arguments, whatever cancels.
-            magnitude=projected(self.looks[0].vs, self.outputs)[1] / min(self.sizes),
+            magnitude=made_of / min(self.sizes),
         )
 
 

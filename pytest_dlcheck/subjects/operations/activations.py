@@ -73,12 +73,17 @@ def _to_config(serialize: Any, x: Any) -> Any:
     return keras.activations.deserialize(serialize(keras.activations.softplus))(x)
 
 
+def _close(*shape: int) -> Maker:
+    """Distinct, and so near each other that sparsemax is no corner of the simplex, where its derivative is zero."""
+    return lambda rng: 0.4 * distinct(*shape)(rng)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     *(each for name in _PLAIN.split() for each in _both(name, at(_spread), at(_SCALAR, label="a scalar"))),
     *(each for name, options in _OPTIONS.items() for each in _both(name, *(at(_spread, **option) for option in options))),
     *(each for name in ("log_softmax", "softmax") for each in _both(name, *_along_axes(real(2, 4, 3)))),
     *_both("glu", at(real(2, 4, 6)), at(real(2, 4, 6), axis=1), at(real(2, 4, 6), axis=-2)),
-    *_both("sparsemax", at(distinct(2, 5)), at(distinct(5, 2), axis=0)),
+    *_both("sparsemax", at(_close(2, 5)), at(_close(5, 2), axis=0)),
     Operation("ops.softmax", (at(real(2, 3, 2), axis=(1, 2)), at(real(2, 3, 2), axis=(0, -1)))),
     Operation("activations.relu", tuple(at(_spread, **options) for options in _RELU)),
     Operation("activations.exponential", (at(real(2, 3)), at(real(), label="a scalar"))),
