@@ -95,6 +95,13 @@ class TestLines:
             assert abs(estimate.value - slope) <= 4 * estimate.error
             assert estimate.error < 1e-6 * abs(slope)
 
+    @pytest.mark.parametrize("least", [1e-4, 3e-5, 2e-6])
+    def test_where_the_function_has_no_value_nothing_is_made_of_it(self, least: float) -> None:
+        """As between two silent frames of a spectrogram, whose derivative is 0 / 0."""
+        line = line_of(lambda t: math.exp(t) if abs(t) < least or abs(t) > 0.05 else math.nan)
+        estimate = min([refined(line), extrapolated(line)], key=lambda each: each.error)
+        assert abs(estimate.value - 1) <= 4 * estimate.error < 1e-3
+
     def test_extrapolation_of_a_rounded_function_knows_that_it_is_coarse(self) -> None:
         line = line_of(lambda t: float(np.float32(math.exp(1 + t))), UNIT_ROUNDOFF["float32"])
         estimate = extrapolated(line)

@@ -43,8 +43,8 @@ def observe_added_losses(backend: Backend, *, policy: str, regularizer: str) -> 
         regularizer: the argument that adds a loss: `kernel_regularizer`, `activity_regularizer`.
     """
     keras = backend.keras
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    before = backend.policies.dtype_policy()
+    backend.policies.set_dtype_policy(policy)
     try:
         layer = keras.layers.Dense(2, kernel_initializer="ones", **{regularizer: "l2"})
         inputs = keras.Input(SHAPE[1:], dtype="float32")
@@ -59,7 +59,7 @@ def observe_added_losses(backend: Backend, *, policy: str, regularizer: str) -> 
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the framework did
             reported = Raised(type(error).__name__, str(error), "the training step")
     finally:
-        keras.config.set_dtype_policy(before)
+        backend.policies.set_dtype_policy(before)
     return AddedLosses(policy.removeprefix("mixed_"), float(np.mean(np.square(outputs))), added, reported)
 
 

@@ -104,6 +104,12 @@ class Backend(ABC):
         return self._keras_api
 
     @property
+    def policies(self) -> Any:
+        """The module of `dtype_policy` and `set_dtype_policy`: `keras.config`, which the first Keras 3.0 has without them."""
+        api = self.keras_api
+        return api.config if hasattr(api.config, "dtype_policy") else api.mixed_precision
+
+    @property
     def framework(self) -> Any:
         """The framework's own module: `tensorflow`, `jax`, `torch` or `numpy`."""
         self.load()

@@ -38,7 +38,7 @@ def wide_floats(backend: Backend) -> Iterator[None]:
     config: Any = backend.framework.config if backend.name == "jax" else None
     floatx = backend.keras_api.config.floatx()
     # Keras makes the default policy from `floatx` with the first layer, and keeps it.
-    policy = backend.keras_api.config.dtype_policy()
+    policy = backend.policies.dtype_policy()
     x64 = None if config is None else config.read("jax_enable_x64")
     try:
         if table is not None and before is not None:
@@ -46,11 +46,11 @@ def wide_floats(backend: Backend) -> Iterator[None]:
         if config is not None:
             config.update("jax_enable_x64", True)
         backend.keras_api.config.set_floatx("float64")
-        backend.keras_api.config.set_dtype_policy("float64")
+        backend.policies.set_dtype_policy("float64")
         yield
     finally:
         backend.keras_api.config.set_floatx(floatx)
-        backend.keras_api.config.set_dtype_policy(policy)
+        backend.policies.set_dtype_policy(policy)
         if table is not None and before is not None:
             table["float64"] = before
         if config is not None:

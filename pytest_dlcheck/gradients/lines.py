@@ -116,7 +116,8 @@ def refined(line: Line) -> Estimate:
     """The derivative at 0 by one Richardson step, in four evaluations: for many entries, where `extrapolated` is too much."""
     step = 4 * best_step(line.unit_roundoff)
     coarse, fine = line.central(step), line.central(step / 2)
-    return Estimate((4 * fine - coarse) / 3, abs(fine - coarse) / 3 + line.noise(step / 2))
+    error = abs(fine - coarse) / 3 + line.noise(step / 2)
+    return Estimate((4 * fine - coarse) / 3, error if math.isfinite(error) else math.inf)
 
 
 def extrapolated(line: Line) -> Estimate:
@@ -130,6 +131,9 @@ def extrapolated(line: Line) -> Estimate:
     for level in range(LEVELS):
         step = LARGEST_STEP / SHRINK**level
         row = [line.central(step)]
+        if not math.isfinite(row[0]):  # the function has no value so far away, or just there
+            previous = []
+            continue
         for order, older in enumerate(previous, 1):
             factor = SHRINK ** (2 * order)
             row.append((factor * row[-1] - older) / (factor - 1))
