@@ -100,7 +100,7 @@ class Tallies(Generic[Look]):
         told: Callable[[Look], str],
     ) -> None:
         self.known, self.names_of, self.told = known, names_of, told
-        self._tallies: dict[tuple[str, str], _Tally[Look]] = {}
+        self._tallies: dict[tuple[str, str, str], _Tally[Look]] = {}
 
     def expected(self, name: str, look: Look) -> KnownIssue | None:
         """The register's entry that speaks of this property of this look."""
@@ -112,16 +112,22 @@ class Tallies(Generic[Look]):
 
     def enter(self, look: Look, row: Row, seconds: float) -> None:
         """Takes a row, and how long it took."""
-        tally = self._tallies.setdefault((PROPERTY_OF[row.check], row.mode), _Tally())
+        verdict = VERDICT_OF.get(row.verdict, row.verdict)
+        self.take(look, PROPERTY_OF[row.check], row.mode, verdict, said_of(row), seconds)
+
+    def take(
+        self, look: Look, name: str, mode: str, verdict: str, said: str, seconds: float, *, dtype: str = "float64"
+    ) -> None:
+        """Takes what a look says of a property, in a mode and a dtype, and how long it took."""
+        tally = self._tallies.setdefault((name, dtype, mode), _Tally())
         tally.rows += 1
         tally.seconds += seconds
-        verdict = VERDICT_OF.get(row.verdict, row.verdict)
         if verdict not in HARMLESS and verdict != "broken":
-            issue = self.expected(PROPERTY_OF[row.check], look)
+            issue = self.expected(name, look)
             if issue is not None:
-                tally.known = tally.known or (look, issue, said_of(row))
+                tally.known = tally.known or (look, issue, said)
                 return
-        tally.verdicts.setdefault(verdict, (look, said_of(row)))
+        tally.verdicts.setdefault(verdict, (look, said))
 
     def findings(self, shrunk: Shrink[Look] = lambda name, mode, verdict, look, said: (look, said)) -> list[Finding]:
         """What became of each property in each mode.
@@ -129,10 +135,10 @@ class Tallies(Generic[Look]):
         Args:
             shrunk: looks for a simpler look at what failed.
         """
-        return [self._finding(name, mode, tally, shrunk) for (name, mode), tally in self._tallies.items()]
+        return [self._finding(*key, tally, shrunk) for key, tally in self._tallies.items()]
 
-    def _finding(self, name: str, mode: str, tally: _Tally[Look], shrunk: Shrink[Look]) -> Finding:
-        finding = Finding(name, "float64", mode, "pass", "", tally.rows, tally.seconds)
+    def _finding(self, name: str, dtype: str, mode: str, tally: _Tally[Look], shrunk: Shrink[Look]) -> Finding:
+        finding = Finding(name, dtype, mode, "pass", "", tally.rows, tally.seconds)
         for verdict in ("broken", "fail", "flaky", "imprecise"):
             if verdict in tally.verdicts:
                 look, said = tally.verdicts[verdict]

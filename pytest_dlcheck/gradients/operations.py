@@ -31,7 +31,7 @@ from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.operations.record import Operation, Variant
 
-__all__ = ["EFFORTS", "WRITTEN_FOR", "OperationEffort", "OperationGradients"]
+__all__ = ["EFFORTS", "WRITTEN_FOR", "OperationEffort", "OperationGradients", "options_lacking"]
 
 WRITTEN_FOR = (3, 15)
 """The version of Keras whose functions the records describe: an older one may lack an option."""
@@ -40,7 +40,9 @@ WRITTEN_FOR = (3, 15)
 _REFUSAL = re.compile(r"gradient|differentia|derivative|\bgrad\b|tracer|traced|abstract|symbolic|numpy\(\)", re.IGNORECASE)
 # What it says of a call that it does not offer at all.
 _NOT_OFFERED = re.compile(
-    r"not (yet )?(implemented|supported|available)|does(n't| not) support|unsupported|only supports?|NotImplemented",
+    r"not (yet )?(implemented|supported|support|available)|does(n't| not) support|unsupported|only supports?|NotImplemented|"
+    # TensorFlow of a dtype that a kernel lacks; Keras of a backend, and of all but one value of an option.
+    r"could not find device for node|not in the list of allowed values|when using the \w+ backend|only \S+ is currently supported",
     re.IGNORECASE,
 )
 
@@ -140,7 +142,7 @@ class OperationGradients:
 
     def _rows(self, variant: Variant, seed: int) -> list[Row]:
         modes = self.autodiff.modes[: self.effort.modes]
-        lacking = self._lacking(variant)
+        lacking = options_lacking(self.keras, self.function, variant)
         if lacking:
             said = f"this Keras takes no {', '.join(lacking)}"
             return [Row("all", "call", modes[0], UNSUPPORTED, said)]
@@ -174,14 +176,6 @@ class OperationGradients:
     def _order(self, mode: str) -> int:
         """Second derivatives take twice as many programs as first ones, and larger ones: too many to compile in little time."""
         return 1 if mode == "compiled" and not self.effort.compiles_second else 2
-
-    def _lacking(self, variant: Variant) -> list[str]:
-        """The options that an older Keras does not take."""
-        if self.keras[:2] >= WRITTEN_FOR:
-            return []
-        taken = [*_parameters(self.function).values(), *_parameters(variant.call).values()]
-        names = {each.name for each in taken}
-        return [name for name in variant.options if name not in names]
 
     def target(self, variant: Variant, seed: int) -> Differentiable:
         """The function of those arguments of a variant that are differentiated, at the point that the seed draws."""
@@ -244,6 +238,21 @@ class OperationGradients:
                 said = f"it is said to have no derivative ({why}), and gives one by {name}: {gradient.reshape(-1)[:4].tolist()}"
                 return [Row(name, "numeric", mode, WRONG, said)]
         return [Row("all", "numeric", mode, NOT_DIFFERENTIABLE, why)]
+
+
+def options_lacking(keras: tuple[int, ...], function: Callable[..., Any], variant: Variant) -> list[str]:
+    """The options of a variant that an older Keras does not take.
+
+    Args:
+        keras: its version, as numbers.
+        function: as it exports it.
+        variant: of the function's record.
+    """
+    if keras[:2] >= WRITTEN_FOR:
+        return []
+    taken = [*_parameters(function).values(), *_parameters(variant.call).values()]
+    names = {each.name for each in taken}
+    return [name for name in variant.options if name not in names]
 
 
 def names_of(variant: Variant) -> Mapping[str, Any]:

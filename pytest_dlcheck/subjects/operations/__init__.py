@@ -34,7 +34,8 @@ def _joined(operations: Iterable[Operation]) -> Mapping[str, Operation]:
             why = before.not_differentiable
             if each.not_differentiable != why:
                 raise ValueError(f"{each.name} is said to be differentiable, and not to be")
-            each = Operation(each.name, (*before.variants, *each.variants), why, before.unsupported)  # noqa: PLW2901
+            variants, more = (*before.variants, *each.variants), (*before.more, *each.more)
+            each = Operation(each.name, variants, why, before.unsupported, more)  # noqa: PLW2901
         found[each.name] = each
     return MappingProxyType(found)
 

@@ -84,12 +84,14 @@ class Operation:
         variants: the plainest that tells the most first.
         not_differentiable: why it has no derivative, or zero everywhere; empty if it has one. It must then have none.
         unsupported: by backend, why the function is documented not to work there; it must then fail.
+        more: variants that are looked at for what they give alone, and not for derivatives: at steps, at infinities.
     """
 
     name: str
     variants: tuple[Variant, ...]
     not_differentiable: str = ""
     unsupported: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    more: tuple[Variant, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -213,6 +215,12 @@ def parts(value: Any) -> Any:
     return keras.ops.real(value), keras.ops.imag(value)
 
 
-def below(name: str, *variants: Variant, why: str = "", unsupported: Mapping[str, str] | None = None) -> Operation:
+def below(
+    name: str,
+    *variants: Variant,
+    why: str = "",
+    unsupported: Mapping[str, str] | None = None,
+    more: tuple[Variant, ...] = (),
+) -> Operation:
     """An operation of `keras.ops`."""
-    return Operation(f"ops.{name}", variants, why, MappingProxyType(dict(unsupported or {})))
+    return Operation(f"ops.{name}", variants, why, MappingProxyType(dict(unsupported or {})), more)
