@@ -167,6 +167,50 @@ def test_what_has_no_record_is_told(backend):
 """
 
 
+IN_A_GRAPH = """
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_dlcheck.gradients.autodiff import autodiff_of
+from pytest_dlcheck.gradients.functions import of_call
+from pytest_dlcheck.gradients.operations import EFFORTS, OperationGradients
+from pytest_dlcheck.gradients.public import gradient_rows
+from pytest_dlcheck.subjects.operations.record import Operation, at, real
+
+
+def test_another_mode_with_other_outputs_is_not_differentiated(backend):
+    def more_in_a_graph(x):
+        return [2 * x] if backend.framework.executing_eagerly() else [2 * x, 3 * x, 4 * x]
+
+    record = Operation("ops.planted", (at(real(2, 3)),))
+    check = OperationGradients(record, more_in_a_graph, backend, effort=EFFORTS["default"])
+    found = {finding.property: finding for finding in check.run()}
+    assert found["gradient"].verdict == "pass"
+    assert found["gradient_modes"].verdict == "unsupported"
+    assert "3 floating outputs, and eager 1" in found["gradient_modes"].message
+
+
+def test_random_draws_that_cannot_be_traced_are_no_defect_of_ours(backend):
+    def eager_alone(x):
+        if not backend.framework.executing_eagerly():
+            raise NotImplementedError("cannot convert a symbolic tensor")
+        return 2 * x
+
+    autodiff = autodiff_of(backend)
+    target = replace(of_call(eager_alone, np.ones((2, 3)), autodiff), random=True)
+    rows = gradient_rows(target, autodiff, modes=("eager", "graph"), seed=0)
+    assert [row.verdict for row in rows if row.mode == "graph"] == ["unsupported"]
+"""
+
+
+def test_what_a_graph_does_otherwise(runs: Runs, pytester: pytest.Pytester) -> None:
+    need("keras", "tensorflow")
+    pytester.makepyfile(IN_A_GRAPH)
+    result = runs("--dl-backend", "tensorflow", "-n0", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2)
+
+
 def test_planted_defects_are_found(runs: Runs, pytester: pytest.Pytester) -> None:
     need("keras", "torch")
     pytester.makepyfile(PLANTED)
