@@ -21,7 +21,7 @@ from pytest_dlcheck.gradients.outcome import (
     Row,
 )
 from pytest_dlcheck.known_issues import KnownIssue
-from pytest_dlcheck.properties.verdict import HARMLESS
+from pytest_dlcheck.properties.verdict import HARMLESS, Verdict
 
 __all__ = ["PROPERTY_OF", "VERDICT_OF", "Tallies", "said_of", "verdict_on"]
 
@@ -113,13 +113,12 @@ class Tallies(Generic[Look]):
     def enter(self, look: Look, row: Row, seconds: float) -> None:
         """Takes a row, and how long it took."""
         verdict = VERDICT_OF.get(row.verdict, row.verdict)
-        self.take(look, PROPERTY_OF[row.check], row.mode, verdict, said_of(row), seconds)
+        self.take(look, (PROPERTY_OF[row.check], "float64", row.mode), Verdict(verdict, said_of(row)), seconds)
 
-    def take(
-        self, look: Look, name: str, mode: str, verdict: str, said: str, seconds: float, *, dtype: str = "float64"
-    ) -> None:
-        """Takes what a look says of a property, in a mode and a dtype, and how long it took."""
-        tally = self._tallies.setdefault((name, dtype, mode), _Tally())
+    def take(self, look: Look, key: tuple[str, str, str], found: Verdict, seconds: float) -> None:
+        """Takes what a look says of a property in a dtype and a mode, and how long it took."""
+        name, verdict, said = key[0], found.outcome, found.message
+        tally = self._tallies.setdefault(key, _Tally())
         tally.rows += 1
         tally.seconds += seconds
         if verdict not in HARMLESS and verdict != "broken":

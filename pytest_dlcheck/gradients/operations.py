@@ -31,20 +31,21 @@ from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.operations.record import Operation, Variant
 
-__all__ = ["EFFORTS", "WRITTEN_FOR", "OperationEffort", "OperationGradients", "options_lacking"]
+__all__ = ["EFFORTS", "NOT_OFFERED", "WRITTEN_FOR", "OperationEffort", "OperationGradients", "options_lacking"]
 
 WRITTEN_FOR = (3, 15)
 """The version of Keras whose functions the records describe: an older one may lack an option."""
 
 # What a framework says that has no derivative to give, or no value while it is asked for one.
 _REFUSAL = re.compile(r"gradient|differentia|derivative|\bgrad\b|tracer|traced|abstract|symbolic|numpy\(\)", re.IGNORECASE)
-# What it says of a call that it does not offer at all.
-_NOT_OFFERED = re.compile(
+NOT_OFFERED = re.compile(
     r"not (yet )?(implemented|supported|support|available)|does(n't| not) support|unsupported|only supports?|NotImplemented|"
     # TensorFlow of a dtype that a kernel lacks; Keras of a backend, and of all but one value of an option.
-    r"could not find device for node|not in the list of allowed values|when using the \w+ backend|only \S+ is currently supported",
+    r"could not find device for node|not in the list of allowed values|when using the \w+ backend|"
+    r"only \S+ is currently supported",
     re.IGNORECASE,
 )
+"""What a framework says of a call that it does not offer at all."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,9 @@ class OperationGradients:
                 share = (time.perf_counter() - start) / max(1, len(rows))
                 for row in rows:
                     self.tallies.enter(variant, row, share)
-                    bad = VERDICT_OF.get(row.verdict, row.verdict) not in HARMLESS
-                    self._judged.setdefault(PROPERTY_OF[row.check], []).append((variant, bad))
+                    verdict = VERDICT_OF.get(row.verdict, row.verdict)
+                    if verdict != "unsupported":  # which says nothing of whether it holds
+                        self._judged.setdefault(PROPERTY_OF[row.check], []).append((variant, verdict not in HARMLESS))
         return [*self.tallies.findings(), *self._fixed()]
 
     def _fixed(self) -> list[Finding]:
@@ -207,7 +209,7 @@ class OperationGradients:
             self._program(target, "eager").value(target.point)
         except Exception as error:  # noqa: BLE001 - a call that is valid must not fail, in whatever way
             said = f"{type(error).__name__}: {telling_line(str(error))}"
-            offered = not isinstance(error, NotImplementedError) and not _NOT_OFFERED.search(said)
+            offered = not isinstance(error, NotImplementedError) and not NOT_OFFERED.search(said)
             why = self.operation.unsupported.get(self.backend.name)
             if why is None and offered:
                 return Row("all", "call", "eager", WRONG, f"a valid call fails: {said}")

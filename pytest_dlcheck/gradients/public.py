@@ -153,13 +153,7 @@ def gradient_rows(
         return rows
     for mode in left:
         if target.random:  # each mode may draw other numbers, and is checked on its own
-            other = check(mode)
-            try:
-                other.outputs  # noqa: B018 - as above
-            except Exception as error:  # noqa: BLE001 - of the mode: the same call has gone well in the first one
-                rows.append(_not_in(mode, error))
-            else:
-                rows += other.rows(forward=False)
+            rows += _alone(check(mode))
         else:
             rows.append(_same(check(mode).program, first, mode, target.point))
     if order > 1 and first.unit_roundoff > UNIT_ROUNDOFF["float64"]:
@@ -174,6 +168,14 @@ def gradient_rows(
 def _not_in(mode: str, error: Exception) -> Row:
     said = f"{mode} cannot run it: {type(error).__name__}: {telling_line(str(error))}"
     return Row("all", "modes", mode, UNSUPPORTED, said)
+
+
+def _alone(check: GradientCheck) -> list[Row]:
+    try:
+        check.outputs  # noqa: B018 - computed once, here
+    except Exception as error:  # noqa: BLE001 - of the mode: the same call has gone well in the first one
+        return [_not_in(check.mode, error)]
+    return [*check.rows(forward=False)]
 
 
 def _same(program: Program, first: GradientCheck, mode: str, point: Sequence[Array]) -> Row:

@@ -34,7 +34,8 @@ def telling_line(message: str) -> str:
     # Keras puts a line before the message that only names the layer, and prints the message itself in bold.
     lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", message).splitlines()]
     telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
-    return (telling or [""])[0][:300]
+    # TensorFlow's autograph puts the places in the code first, and what is wrong last.
+    return (telling or [""])[-1 if telling and telling[0] == "in user code:" else 0][:300]
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ _SHARES: Pair = (shares(3, 4), shares(3, 4))
 _ONEHOT: Pair = (_onehot(3, 4), shares(3, 4))
 _BITS: Pair = (_bits(3, 4), between(0.1, 0.9, 3, 4))
 _NUMBERS: Pair = (labels(4, 3), shares(3, 4))
+_COLUMN: Pair = (labels(4, 3, 1), shares(3, 4))
+_IGNORED: tuple[Mapping[str, Any], ...] = ({}, {"ignore_class": 1}, {"ignore_class": 1, "from_logits": True})
 _TWO_CLASSES: Pair = (given(np.array([0, 1, 0, 1, 0], np.int32)), real(5, 3))
 _LONE: Pair = (given(np.array([0, 1, 0, 1, 2], np.int32)), real(5, 3))
 _TEXT: Pair = (given(np.array([[1, 2, 1], [2, 2, 0], [3, 1, 0]], np.int32)), real(3, 7, 4))
@@ -196,6 +198,9 @@ OPERATIONS: tuple[Operation, ...] = (
         {"from_logits": True},
         {"ignore_class": 1},
     ),
+    # Labels in a column, as a file of labels has them.
+    Operation("losses.sparse_categorical_crossentropy", (), more=tuple(at(*_COLUMN, **each) for each in _IGNORED)),
+    Operation("losses.SparseCategoricalCrossentropy", (), more=tuple(at(*_COLUMN, call=_reduced, **each) for each in _IGNORED)),
     *_both("dice", "Dice", _BITS, {}, {"axis": 1}, {"axis": (0, 1)}),
     *_both("tversky", "Tversky", _BITS, {}, {"alpha": 0.3, "beta": 0.8}, {"axis": 1}),
     *_both("ctc", "CTC", _TEXT),

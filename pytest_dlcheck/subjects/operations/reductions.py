@@ -55,6 +55,7 @@ _CUBE = (2, 3, 4)
 # The deviation of two values is half their distance, whose second derivative is 0, and of a single one it has a corner.
 _LONG = (4, 4, 4)
 _SHUFFLED = distinct(*_CUBE)
+_MODES = ("full", "valid", "same")
 _CUMULATED = (at(away(*_CUBE), axis=1), at(away(*_CUBE), axis=-1), at(away(*_CUBE)))
 _QUANTILES: tuple[Variant, ...] = tuple(
     at(_SHUFFLED, given(q), axis=axis, keepdims=keep, fixed=(1,), label=f"q={q}")
@@ -133,13 +134,20 @@ OPERATIONS: tuple[Operation, ...] = (
     below("diff", at(real(*_CUBE), axis=1), at(real(*_CUBE), n=2), at(real(*_CUBE), axis=0)),
     below("trapezoid", at(real(2, 4), axis=1, dx=0.5), at(real(2, 4), distinct(4)), at(real(2, 4), axis=0)),
     below("corrcoef", at(real(3, 5))),
-    below("correlate", *(at(real(5), real(3), mode=mode) for mode in ("full", "valid", "same"))),
+    below(
+        "correlate",
+        *(at(real(5), real(3), mode=mode) for mode in _MODES),
+        more=tuple(at(real(size), real(length), mode=mode) for size, length in ((6, 4), (3, 5), (4, 4)) for mode in _MODES),
+    ),
     below("moments", *(at(real(*_CUBE), axes=axes, keepdims=keep) for axes, keep in (((0, 1), False), ((2,), True)))),
     below("bincount", at(given(np.array([0, 2, 1, 2], np.int32)), real(4), call=_counted, label="weights")),
     below("digitize", at(distinct(6), given([-1.0, 0.0, 1.0]), fixed=(1,)), why=INDICES),
     below("searchsorted", at(given([-1.0, 0.0, 1.0]), distinct(4)), why=INDICES),
     below(
-        "histogram", at(distinct(8), bins=3, range=(-2.0, 2.0), call=lambda count, x, **given: count(x, **given)[0]), why=COUNTS
+        "histogram",
+        at(distinct(8), bins=3, range=(-2.0, 2.0), call=lambda count, x, **given: count(x, **given)[0]),
+        why=COUNTS,
+        more=(at(distinct(8)), at(distinct(2, 3), bins=4)),
     ),
     below("unique", at(given([3.0, 1.0, 3.0, 2.0])), why="which values there are says nothing of how they move"),
     below("nonzero", at(away(2, 3)), why=INDICES),
@@ -148,6 +156,6 @@ OPERATIONS: tuple[Operation, ...] = (
     below("segment_sum", *_segments(real(6, 2))),
     below("segment_prod", *_segments(away(6, 2))),
     # A segment without entries is an infinity, which has no derivative: here each has some.
-    below("segment_max", *_segments(distinct(6, 2), count=3)),
-    below("segment_min", *_segments(distinct(6, 2), count=3)),
+    below("segment_max", *_segments(distinct(6, 2), count=3), more=_segments(distinct(6, 2))),
+    below("segment_min", *_segments(distinct(6, 2), count=3), more=_segments(distinct(6, 2))),
 )
