@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_dlcheck.cases.case import Case
     from pytest_dlcheck.known_issues import KnownIssue
     from pytest_dlcheck.known_issues.stored import StoredCase
+    from pytest_dlcheck.subjects.operations.record import Operation
     from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 __all__ = ["BROKEN", "FAILS", "HOLDS", "NOT_HERE", "Register", "Shown", "examine"]
@@ -148,28 +149,43 @@ class Register:
 
     def functions(self, issue: KnownIssue) -> Iterator[Shown]:
         """What became of an entry that speaks of functions: those have no stored cases, since each of their variants is."""
+        from pytest_dlcheck.functions.check import PROPERTIES
         from pytest_dlcheck.gradients.findings import PROPERTY_OF
-        from pytest_dlcheck.gradients.operations import EFFORTS, OperationGradients
-        from pytest_dlcheck.subjects.operations import OPERATIONS, find
+        from pytest_dlcheck.subjects.operations import OPERATIONS
 
-        names = [name for name in PROPERTY_OF.values() if issue.names_property(name)]
-        # An entry that names none of these speaks of layers only.
-        operations = [each for each in OPERATIONS.values() if issue.names_subject(each.subject)] if names else []
-        numbers = tuple(int(part) for part in self.keras.split(".")[:3] if part.isdigit())
-        for operation in operations:
-            start = time.perf_counter()
-            shown = Shown(issue.id, operation.subject, ", ".join(names), "any", False, NOT_HERE, "")
-            shown = shown._replace(registered=any(self.registered(issue, operation.subject, name) for name in names))
-            function = find(self.backend.keras, operation.name)
-            if function is None:
-                yield shown._replace(message=f"keras {self.keras} has no {operation.name}")
-                continue
-            check = OperationGradients(operation, function, self.backend, keras=numbers, effort=EFFORTS["default"])
-            check.run()
-            found = [failed for name in names for failed in check.judged(name, issue)]
-            outcome = NOT_HERE if not found else FAILS if any(found) else HOLDS
-            said = f"{sum(found)} of {len(found)} verdicts on the variants of which it speaks are failures"
-            yield shown._replace(outcome=outcome, message=said, seconds=time.perf_counter() - start)
+        operations = [each for each in OPERATIONS.values() if issue.names_subject(each.subject)]
+        for known, check in ((PROPERTY_OF.values(), self._gradients), (PROPERTIES, self._values)):
+            names = [name for name in known if issue.names_property(name)]
+            # An entry that names none of these speaks of layers only, or of the other kind.
+            for operation in operations if names else []:
+                yield self._function(issue, operation, names, check)
+
+    def _gradients(self, operation: Operation, function: Callable[..., Any], keras: tuple[int, ...]) -> Any:
+        from pytest_dlcheck.gradients.operations import EFFORTS, OperationGradients
+
+        return OperationGradients(operation, function, self.backend, keras=keras, effort=EFFORTS["default"])
+
+    def _values(self, operation: Operation, function: Callable[..., Any], keras: tuple[int, ...]) -> Any:
+        from pytest_dlcheck.functions.check import FunctionCheck
+        from pytest_dlcheck.functions.looks import EFFORTS
+
+        return FunctionCheck(operation, function, self.backend, keras=keras, effort=EFFORTS["default"])
+
+    def _function(self, issue: KnownIssue, operation: Operation, names: Sequence[str], make: Callable[..., Any]) -> Shown:
+        from pytest_dlcheck.subjects.operations import find
+
+        start = time.perf_counter()
+        shown = Shown(issue.id, operation.subject, ", ".join(names), "any", False, NOT_HERE, "")
+        shown = shown._replace(registered=any(self.registered(issue, operation.subject, name) for name in names))
+        function = find(self.backend.keras, operation.name)
+        if function is None:
+            return shown._replace(message=f"keras {self.keras} has no {operation.name}")
+        check = make(operation, function, tuple(int(part) for part in self.keras.split(".")[:3] if part.isdigit()))
+        check.run()
+        found = [failed for name in names for failed in check.judged(name, issue)]
+        outcome = NOT_HERE if not found else FAILS if any(found) else HOLDS
+        said = f"{sum(found)} of {len(found)} verdicts on the variants of which it speaks are failures"
+        return shown._replace(outcome=outcome, message=said, seconds=time.perf_counter() - start)
 
     def shown(self, issue: KnownIssue) -> Iterator[Shown]:
         """What became of an entry: of each case that is stored for this backend, and of the functions that it names."""

@@ -184,7 +184,8 @@ def test_a_backend_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureF
 def test_entries_shown_by_a_framework(pytester: pytest.Pytester, needs: Needs) -> None:
     needs("torch", "keras")
     path = pytester.path / "seen.json"
-    entries = ("rnn-one-stacked-cell-torch", "rnn-use-cudnn-not-in-config")
+    # Of layers, of what a function gives, and of a function's gradient.
+    entries = ("rnn-one-stacked-cell-torch", "rnn-use-cudnn-not-in-config", "torch-dot-of-three-axes", "torch-vdot-of-matrices")
     result = pytester.run(
         sys.executable, "-m", "pytest_dlcheck.cli", "register", *entries, "--backend", "torch", "--json", path
     )
@@ -196,4 +197,4 @@ def test_entries_shown_by_a_framework(pytester: pytest.Pytester, needs: Needs) -
     # Where the newest Keras is installed, which the entries name.
     if all(each["registered"] for each in seen["results"]):
         assert {each["outcome"] for each in seen["results"]} == {FAILS}
-    result.stdout.fnmatch_lines(["2 entries: *"])
+    result.stdout.fnmatch_lines(["4 entries: *"])

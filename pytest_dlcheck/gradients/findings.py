@@ -106,7 +106,7 @@ class Tallies(Generic[Look]):
         """The register's entry that speaks of this property of this look."""
         names = self.names_of(look)
         for issue in self.known.get(name, ()):
-            if issue.covers(names.get("policy"), names):
+            if issue.covers(names.get("policy", names.get("dtype")), names):
                 return issue
         return None
 

@@ -19,9 +19,9 @@ SIDES = ("bad", "good")
 
 SUITES: Mapping[str, tuple[str, ...]] = {
     "layers": ("layers",),
-    "ops": ("gradients",),
-    "losses": ("gradients",),
-    "activations": ("gradients",),
+    "ops": ("functions", "gradients"),
+    "losses": ("functions", "gradients"),
+    "activations": ("functions", "gradients"),
     "models": ("architectures", "life_cycle"),
 }
 """Which suites look at a subject, by the module that it stands in; what is not here no suite covers."""

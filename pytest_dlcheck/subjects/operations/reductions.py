@@ -147,7 +147,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "histogram",
         at(distinct(8), bins=3, range=(-2.0, 2.0), call=lambda count, x, **given: count(x, **given)[0]),
         why=COUNTS,
-        more=(at(distinct(8)), at(distinct(2, 3), bins=4)),
+        more=(at(distinct(8)),),
     ),
     below("unique", at(given([3.0, 1.0, 3.0, 2.0])), why="which values there are says nothing of how they move"),
     below("nonzero", at(away(2, 3)), why=INDICES),
