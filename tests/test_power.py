@@ -55,7 +55,7 @@ def test_subjects_of_a_component(component: str, subjects: list[str]) -> None:
 
 def test_suites_that_look_at_a_subject() -> None:
     assert suites_for(["keras.layers.Dense"]) == ["layers"]
-    assert suites_for(["keras.ops.sum"]) == ["gradients"]
+    assert suites_for(["keras.ops.sum"]) == ["functions", "gradients"]
     assert suites_for(["keras.metrics.IoU", "tf.saturate_cast"]) == []
 
 
