@@ -17,8 +17,9 @@ from pytest_dlcheck.finding import Finding
 from pytest_dlcheck.functions.looks import EFFORTS, WHOLE, Effort, Look, arguments_of, looks_at, turned
 from pytest_dlcheck.functions.observing import Declaration, Observer, Outputs
 from pytest_dlcheck.gradients.findings import Tallies
-from pytest_dlcheck.gradients.operations import WRITTEN_FOR, options_lacking
+from pytest_dlcheck.gradients.operations import VALUE_LACKING, WRITTEN_FOR, options_lacking
 from pytest_dlcheck.known_issues import KnownIssue
+from pytest_dlcheck.observe.layer_observation import Raised
 from pytest_dlcheck.observe.nests import leaves_of, map_leaves
 from pytest_dlcheck.properties import functions as properties
 from pytest_dlcheck.properties.verdict import HARMLESS, Verdict
@@ -116,8 +117,8 @@ class FunctionCheck:
             return
         arguments = arguments_of(look, np.random.default_rng(derive(self.seed, str(look.number))))
         found = self.observer.eager(look.variant, arguments, look.dtype)
-        why = self.operation.unsupported.get(self.backend.name)
-        if why is not None and not isinstance(found, Outputs):
+        why = self._why_not(found) if not isinstance(found, Outputs) else None
+        if why is not None:
             yield _Said("runs", EAGER, Verdict("unsupported", f"{why}: {found}"))
             return
         yield _Said("runs", EAGER, properties.runs(found, look.dtype))
@@ -129,6 +130,12 @@ class FunctionCheck:
         if found.tensors and any(leaves_of(each) for each in arguments):
             yield from self._symbolic(look, arguments, found)
             yield from self._otherwise(look, arguments, found, self._allowed(look, found, expected))
+
+    def _why_not(self, found: Raised) -> str | None:
+        """Why a call may fail; None if there is no reason."""
+        if self.keras[:2] < WRITTEN_FOR and VALUE_LACKING.search(found.message):
+            return "this Keras takes no such value of an option"
+        return self.operation.unsupported.get(self.backend.name)
 
     def _symbolic(self, look: Look, arguments: Sequence[Any], found: Outputs) -> Iterator[_Said]:
         declared = self.observer.declared(look.variant, arguments, look.dtype)

@@ -31,7 +31,7 @@ from pytest_dlcheck.properties.verdict import HARMLESS
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.subjects.operations.record import Operation, Variant
 
-__all__ = ["EFFORTS", "NOT_OFFERED", "WRITTEN_FOR", "OperationEffort", "OperationGradients", "options_lacking"]
+__all__ = ["EFFORTS", "NOT_OFFERED", "VALUE_LACKING", "WRITTEN_FOR", "OperationEffort", "OperationGradients", "options_lacking"]
 
 WRITTEN_FOR = (3, 15)
 """The version of Keras whose functions the records describe: an older one may lack an option."""
@@ -46,6 +46,9 @@ NOT_OFFERED = re.compile(
     re.IGNORECASE,
 )
 """What a framework says of a call that it does not offer at all."""
+
+VALUE_LACKING = re.compile(r"[Ii]nvalid value for|[Ee]xpected one of|must be one of|[Uu]nknown (value|mode|reduction)")
+"""What an older Keras says of a value that an option has taken only since."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,8 @@ class OperationGradients:
             said = f"{type(error).__name__}: {telling_line(str(error))}"
             offered = not isinstance(error, NotImplementedError) and not NOT_OFFERED.search(said)
             why = self.operation.unsupported.get(self.backend.name)
+            if why is None and self.keras[:2] < WRITTEN_FOR and VALUE_LACKING.search(said):
+                why = "this Keras takes no such value of an option"
             if why is None and offered:
                 return Row("all", "call", "eager", WRONG, f"a valid call fails: {said}")
             return Row("all", "call", "eager", UNSUPPORTED, f"{why or 'it says that it cannot'}: {said}")

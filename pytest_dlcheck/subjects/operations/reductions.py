@@ -92,6 +92,14 @@ def _segments(maker: Maker, count: int = 4) -> tuple[Variant, ...]:
     )
 
 
+# The number of segments is left out, and one of them has no entries.
+_GAP = given(np.array([0, 4, 2, 4, 2, 1], np.int32))
+
+
+def _sparse_segments(maker: Maker) -> tuple[Variant, ...]:
+    return (*_segments(maker), at(maker, _GAP, label="with a gap"))
+
+
 def _weighted(average: Any, x: Any, weights: Any, **options: Any) -> Any:
     return average(x, weights=weights, **options)
 
@@ -153,9 +161,9 @@ OPERATIONS: tuple[Operation, ...] = (
     below("nonzero", at(away(2, 3)), why=INDICES),
     below("isin", at(distinct(4), given([0.5, 1.5])), why="gives truth values"),
     below("matrix_rank", at(regular(3, 4)), why=COUNTS),
-    below("segment_sum", *_segments(real(6, 2))),
-    below("segment_prod", *_segments(away(6, 2))),
+    below("segment_sum", *_segments(real(6, 2)), more=(at(real(6, 2), _GAP, label="with a gap"),)),
+    below("segment_prod", *_segments(away(6, 2)), more=(at(away(6, 2), _GAP, label="with a gap"),)),
     # A segment without entries is an infinity, which has no derivative: here each has some.
-    below("segment_max", *_segments(distinct(6, 2), count=3), more=_segments(distinct(6, 2))),
-    below("segment_min", *_segments(distinct(6, 2), count=3), more=_segments(distinct(6, 2))),
+    below("segment_max", *_segments(distinct(6, 2), count=3), more=_sparse_segments(distinct(6, 2))),
+    below("segment_min", *_segments(distinct(6, 2), count=3), more=_sparse_segments(distinct(6, 2))),
 )
