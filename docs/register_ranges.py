@@ -7,6 +7,8 @@ case has nothing to show (a layer or an argument that does not exist yet) end a 
 `--older` takes runs in which Keras and its framework are of one time (those of the tox matrix): a range that names Keras
 alone, of an entry of one backend, then begins earlier, with the oldest of them from which on the entry failed in each. Nothing
 else changes.
+`--patches` takes runs of earlier patches of the minor version with which a range of Keras begins: it then begins with the oldest
+of them from which on every run failed, whatever backend it was on, since patches of one minor version differ little.
 `--dry` only prints what it would set.
 """
 
@@ -107,13 +109,32 @@ def begun_earlier(issue: KnownIssue, runs: Runs) -> dict[str, str]:
     return {"keras": f"=={last}" if str(first) == last else f">={first},<={last}"}
 
 
+def begun_with_an_earlier_patch(issue: KnownIssue, runs: Runs) -> dict[str, str]:
+    """The entry's ranges, that of Keras begun with an earlier patch of the same minor version where every run of it failed."""
+    bounds = re.fullmatch(r"(?:==|>=([\d.]+),<=)([\d.]+)", issue.versions.get("keras", ""))
+    if bounds is None:
+        return dict(issue.versions)
+    first, last = Version(bounds[1] or bounds[2]), bounds[2]
+    earlier = [
+        (versions["keras"], fails)
+        for versions, _, fails in runs.of.get(issue.id, [])
+        if versions["keras"].release[:2] == first.release[:2] and versions["keras"] < first
+    ]
+    for version in sorted({version for version, _ in earlier}, reverse=True):
+        if not all(fails for other, fails in earlier if other == version):
+            break
+        first = version
+    return {**issue.versions, "keras": f"=={last}" if str(first) == last else f">={first},<={last}"}
+
+
 def main() -> None:
     paths = [Path(each) for each in sys.argv[1:] if not each.startswith("--")]
     reports = [json.loads(path.read_text("utf-8")) for path in paths]
     if any(each.get("schema") != SCHEMA for each in reports) or not reports:
         sys.exit("register_ranges: give the files that `dlcheck register --json` wrote")
     runs = Runs(reports)
-    rule = begun_earlier if "--older" in sys.argv else ranges_of
+    rules = {"--older": begun_earlier, "--patches": begun_with_an_earlier_patch}
+    rule = next((rule for option, rule in rules.items() if option in sys.argv), ranges_of)
     wanted = {issue.id: rule(issue, runs) for issue in load() if not issue.of_difference()}
     for path in sorted(FOLDER.glob("*.toml")):
         text = path.read_text("utf-8")

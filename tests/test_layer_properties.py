@@ -23,6 +23,7 @@ from pytest_dlcheck.observe.layer_observation import (
     LayerObservation,
     Outcome,
     Raised,
+    Resized,
     Restored,
     Value,
     Weight,
@@ -67,6 +68,7 @@ SPEC = LayerSpec(
     ),
 )
 WORLD = World("numpy")
+LONGER = np.linspace(-1, 1, 6, dtype="float32").reshape(2, 3)
 
 
 def value(array: Any, dtype: str = "float32") -> Value:
@@ -111,6 +113,7 @@ def good() -> LayerObservation:
         {"flipped": outcome(y[::-1]), "exactly_itself": outcome()},
         None,
         outcome(y[:0]),
+        Resized((2, 3), outcome(LONGER), outcome(LONGER)),
     )
 
 
@@ -190,6 +193,15 @@ DEFECTS: list[tuple[str, str, Plant]] = [
     ("rows", "the other sample's", plants("rows", [outcome((2 * X + BIAS)[1:2])])),
     ("rows", "no batch axis", plants("rows", [outcome((2 * X + BIAS)[0])])),
     ("rows", "an error", plants("rows", [RAISED])),
+    ("another_size", "a value", plants("resized", Resized((2, 3), outcome(LONGER), outcome(LONGER + 0.01)))),
+    ("another_size", "a shape", plants("resized", Resized((2, 3), outcome(LONGER), outcome(LONGER[:, :2])))),
+    (
+        "another_size",
+        "a dtype",
+        plants("resized", Resized((2, 3), outcome(LONGER), outcome(values=[value(LONGER, "float64")]))),
+    ),
+    ("another_size", "an output", plants("resized", Resized((2, 3), outcome(LONGER), outcome(values=[])))),
+    ("another_size", "an error", plants("resized", Resized((2, 3), outcome(LONGER), RAISED))),
     ("no_samples", "one sample", plants("empty", outcome((2 * X + BIAS)[:1]))),
     ("no_samples", "another dtype", plants("empty", outcome(values=[value(X[:0], "float64")]))),
     ("no_samples", "an error that is not clear", plants("empty", RAISED)),

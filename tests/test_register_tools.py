@@ -92,6 +92,15 @@ class TestRanges:
         held = [*runs, ran("holds", keras="3.8.0")]
         assert ranges.begun_earlier(ISSUE, ranges.Runs(held)) == {"keras": "==3.15.1"}
 
+    def test_a_range_begins_with_an_earlier_patch_of_the_same_minor_version_alone(self) -> None:
+        ranges = script("register_ranges")
+        issue = ISSUE._replace(versions={"keras": ">=3.9.2,<=3.15.1"})
+        runs = [ran("fails", keras="3.9.1"), ran("fails", keras="3.9.0"), ran("fails", keras="3.8.0")]
+        assert ranges.begun_with_an_earlier_patch(issue, ranges.Runs(runs)) == {"keras": ">=3.9.0,<=3.15.1"}
+        held = [*runs, ran("holds", keras="3.9.0")]
+        assert ranges.begun_with_an_earlier_patch(issue, ranges.Runs(held)) == {"keras": ">=3.9.1,<=3.15.1"}
+        assert ranges.begun_with_an_earlier_patch(ISSUE, ranges.Runs([])) == {"keras": "==3.15.1"}
+
     def test_an_entry_of_several_backends_keeps_its_range(self) -> None:
         ranges = script("register_ranges")
         issue = ISSUE._replace(backends=["jax", "torch"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from pytest_dlcheck.backends.wide_floats import wide_floats
 from pytest_dlcheck.cases.case import Case, Tensor, map_tensors, tensors, with_values
 from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.observe.differences import differences
-from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Weight
+from pytest_dlcheck.observe.layer_observation import Declared, Dropped, LayerObservation, Outcome, Raised, Resized, Weight
 from pytest_dlcheck.observe.layer_restoring import through_config, through_files
 from pytest_dlcheck.observe.layer_runner import LayerRunner, arrays_of, remembered, takes_training
 from pytest_dlcheck.observe.nests import declared_shapes, leaves_of, short_names, structure_of
@@ -387,6 +388,35 @@ class LayerObserver(LayerRunner):
         self.seen.empty = self.attempt("the call with no samples", lambda: self.beside(case).call(self.layer))
         self.set_state(self.layer, self.seen.state_before)
 
+    def _resized(self) -> None:
+        """A call on a size that a new layer takes with the same weights: the first axis behind the batch that can be longer."""
+        inputs = self.case.inputs
+        if not isinstance(inputs, Tensor) or inputs.literal is not None or self.case.masks or tensors(dict(self.case.call)):
+            return
+        for axis in range(1, len(inputs.shape)):
+            shape = (*inputs.shape[:axis], inputs.shape[axis] + 1, *inputs.shape[axis + 1 :])
+            case = self.case.replace(inputs=replace(inputs, shape=shape))
+            new = self.attempt("the call of a new layer", partial(self._as_new, case))
+            if not isinstance(new, Outcome):  # its arguments or its weights are of that size
+                continue
+            self.set_state(self.layer, self.seen.state_before)
+            called = self.attempt(f"the call on a shape of {shape}", partial(self.beside(case).call, self.layer))
+            self.seen.resized = Resized(shape, new, called)
+            break
+        self.set_state(self.layer, self.seen.state_before)
+
+    def _as_new(self, case: Case) -> Outcome | None:
+        """The call of a layer made for another case, with this one's weights; None where it has others."""
+        other = self.beside(case)
+        with other.settings():
+            layer = other.layer
+            if [tuple(each.shape) for each in arrays_of(layer.weights)] != [
+                tuple(each.shape) for each in arrays_of(self.layer.weights)
+            ]:
+                return None
+            other.give_weights(layer, self.weight_values_given)
+            return other.call(layer)
+
 
 PARTS: Mapping[str, Callable[[LayerObserver], None]] = {
     "again": LayerObserver._again,  # noqa: SLF001
@@ -402,6 +432,7 @@ PARTS: Mapping[str, Callable[[LayerObserver], None]] = {
     "dropped": LayerObserver._dropped,  # noqa: SLF001
     "exact": LayerObserver._exact,  # noqa: SLF001
     "empty": LayerObserver._empty,  # noqa: SLF001
+    "resized": LayerObserver._resized,  # noqa: SLF001
 }
 """What can be observed beyond the building and the first call."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_dlcheck.cases.case import Case
 
-__all__ = ["Declared", "Dropped", "LayerObservation", "Outcome", "Raised", "Restored", "Value", "Weight"]
+__all__ = ["Declared", "Dropped", "LayerObservation", "Outcome", "Raised", "Resized", "Restored", "Value", "Weight"]
 
 Array = NDArray[Any]
 
@@ -111,6 +111,21 @@ class Dropped:
     differences: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Resized:
+    """Calls on inputs of another size than the layer was first called with.
+
+    Attributes:
+        shape: of these inputs.
+        new: the call of a layer that was made for them, with the same weights.
+        called: that of the layer.
+    """
+
+    shape: tuple[int, ...]
+    new: Outcome
+    called: Outcome | Raised
+
+
 @dataclass
 class LayerObservation:
     """A case on one backend. A part is None where it was not asked for, `Raised` where it ended in an error.
@@ -136,6 +151,7 @@ class LayerObservation:
         identities: by name: the other case's call.
         exact: the case in float64, where the backend computes in it.
         empty: a call with no samples.
+        resized: a call on inputs of another size.
     """
 
     case: Case
@@ -160,3 +176,4 @@ class LayerObservation:
     identities: Mapping[str, Outcome | Raised] | None = None
     exact: Outcome | Raised | None = None
     empty: Outcome | Raised | None = None
+    resized: Resized | None = None

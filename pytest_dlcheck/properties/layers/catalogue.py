@@ -54,6 +54,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("inputs", values.keeps_its_inputs, parts=("again", "training")),
     Property("rows", values.alone_as_in_the_batch, parts=("rows",)),
     Property("no_samples", values.takes_no_samples, parts=("empty",), costly=True),
+    Property("another_size", values.takes_another_size, parts=("resized",), costly=True),
     Property("defaults", declared.default_given_is_default, parts=("defaulted",)),
     Property("config", declared.config_restores, parts=("config",)),
     Property("keras_file", declared.file_restores, parts=("saved",), costly=True),

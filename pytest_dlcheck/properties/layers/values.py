@@ -23,6 +23,7 @@ __all__ = [
     "matches_reference",
     "same_twice",
     "satisfies_identities",
+    "takes_another_size",
     "takes_no_samples",
     "training_matches_reference",
 ]
@@ -194,6 +195,30 @@ def alone_as_in_the_batch(judging: Judging) -> Verdict | None:
                 whole = judging.between(value, index)
                 part = type(whole)(whole.value[row : row + 1], whole.tolerance[row : row + 1], whole.derived)
                 verdicts.append(compare(what, alone, part))
+    return first_failure(*verdicts)
+
+
+def takes_another_size(judging: Judging) -> Verdict | None:
+    """A layer that has been called on one size takes another one as a new layer with its weights does."""
+    resized = judging.seen.resized
+    if resized is None or judging.random() or judging.stateful():
+        return None
+    if isinstance(resized.called, Raised):
+        return failed(f"a new layer takes a shape of {resized.shape}, and {resized.called}")
+    if len(resized.called.values) != len(resized.new.values):
+        return failed(
+            f"{len(resized.called.values)} outputs of a shape of {resized.shape}, and {len(resized.new.values)} of a new layer"
+        )
+    verdicts = []
+    for index, (value, new) in enumerate(zip(resized.called.values, resized.new.values, strict=True)):
+        what = f"on a shape of {resized.shape}, output {index}"
+        if value.array.shape != new.array.shape or value.dtype != new.dtype:
+            told = f"{value.dtype} {value.array.shape}, and {new.dtype} {new.array.shape} of a new layer"
+            verdicts.append(failed(f"{what}: {told}"))
+        elif new.array.dtype.kind not in "fc":
+            verdicts.append(compare(what, value, new.array))
+        elif not judging.too_large([new.array]):
+            verdicts.append(compare(what, value, judging.between(new, index)))
     return first_failure(*verdicts)
 
 
