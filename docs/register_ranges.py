@@ -7,8 +7,8 @@ case has nothing to show (a layer or an argument that does not exist yet) end a 
 `--older` takes runs in which Keras and its framework are of one time (those of the tox matrix): a range that names Keras
 alone, of an entry of one backend, then begins earlier, with the oldest of them from which on the entry failed in each. Nothing
 else changes.
-`--patches` takes runs of earlier patches of the minor version with which a range of Keras begins: it then begins with the oldest
-of them from which on every run failed, whatever backend it was on, since patches of one minor version differ little.
+`--patches` takes runs of earlier patches of the minor version with which a range of Keras begins: it then begins with the
+oldest of them from which on every run failed, whatever backend it was on, since patches of one minor version differ little.
 `--dry` only prints what it would set.
 """
 
