@@ -23,7 +23,7 @@ from pytest_dlcheck.subjects.layers.convolutional_rules import (
 )
 from pytest_dlcheck.subjects.spec import LayerSpec, Older
 
-__all__ = ["SPECS", "extent", "numbers"]
+__all__ = ["SPECS", "extent", "numbers", "steps_over"]
 
 Array = NDArray[Any]
 
@@ -43,6 +43,14 @@ def numbers(d: Draw, rank: int, values: Sequence[int]) -> int | tuple[int, ...] 
     return list(found) if isinstance(found, tuple) and d.flag(3) else found
 
 
+def steps_over(d: Draw, rank: int, window: Sequence[int], values: Sequence[int]) -> int | tuple[int, ...] | list[int]:
+    """Strides; one time in three longer than the window along every axis, so that places between are passed over."""
+    if not d.flag(3):
+        return numbers(d, rank, values)
+    longer = [size + d.choice((1, 2)) for size in window]
+    return longer[0] if len(set(longer)) == 1 else tuple(longer)
+
+
 def extent(d: Draw, rank: int, least: int) -> int:
     """The size of a spatial axis."""
     return least + d.choice(BEYOND_ON_JAX if d.world.backend == "jax" else BEYOND[rank])
@@ -55,7 +63,7 @@ def _window(d: Draw, rank: int, paddings: Sequence[str]) -> tuple[tuple[int, ...
     if d.flag(4):
         dilation = per_axis(d.option("dilation_rate", lambda: numbers(d, rank, (2, 1, 3)), 1, one_in=1), rank)
     else:
-        d.option("strides", lambda: numbers(d, rank, (2, 1, 3)), one_in=2)
+        d.option("strides", lambda: steps_over(d, rank, kernel, (2, 1, 3)), one_in=2)
     padding = d.option("padding", paddings, "valid", one_in=2)
     return tuple(rate * (k - 1) + 1 for k, rate in zip(kernel, dilation, strict=True)), padding.lower()
 

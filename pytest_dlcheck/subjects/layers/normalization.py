@@ -56,8 +56,13 @@ def _masked(d: Draw) -> None:
 
 
 def _batch_mask(d: Draw) -> None:
-    """Of all axes but the channels; it keeps one position at least, else there is no mean to speak of."""
+    """Of all axes but the channels, or of size 1 along the last of them, for all places there, since it is broadcast.
+
+    It keeps one position at least, else there is no mean to speak of.
+    """
     shape = d.inputs.shape[:-1]
+    if len(shape) > 2 and d.flag(3):
+        shape = (*shape[:-1], 1)
     mask = Tensor(shape, "bool", d.choice(["padding", "bool"]), d.integer(0, 3), planted=((0, 1.0),))
     if d.flag():
         d.call["mask"] = mask

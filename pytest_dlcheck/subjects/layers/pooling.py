@@ -13,7 +13,7 @@ from pytest_dlcheck.references.layers import pooling as references
 from pytest_dlcheck.references.layers.convolutional import per_axis
 from pytest_dlcheck.strategies.draw import Draw
 from pytest_dlcheck.subjects.identities import mapped_inputs
-from pytest_dlcheck.subjects.layers.convolutional import extent, numbers
+from pytest_dlcheck.subjects.layers.convolutional import extent, numbers, steps_over
 from pytest_dlcheck.subjects.layers.convolutional_rules import channels_last_outputs, given_format, to_channels_last
 from pytest_dlcheck.subjects.spec import HALF, Call, Identity, Law, LayerSpec, World
 
@@ -52,7 +52,10 @@ def _windowed(rank: int, *, default: bool) -> Callable[[Draw], None]:
             return d.choice((2, 3, 1, 4)) if rank == 1 else numbers(d, rank, (2, 3, 1))
 
         def steps() -> Any:
-            return d.choice((1, 2, 3, None)) if rank == 1 else d.choice((None, numbers(d, rank, (1, 2, 3))))
+            # In one dimension, as with sizes.
+            if rank == 1:
+                return d.choice((1, 2, 3, None, pool + 1))
+            return d.choice((None, steps_over(d, rank, per_axis(pool, rank), (1, 2, 3))))
 
         pool = d.option("pool_size", sizes, 2, one_in=2) if default else d.set("pool_size", sizes())
         d.option("strides", steps, one_in=2)
