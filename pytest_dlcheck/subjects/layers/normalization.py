@@ -61,7 +61,7 @@ def _batch_mask(d: Draw) -> None:
     It keeps one position at least, else there is no mean to speak of.
     """
     shape = d.inputs.shape[:-1]
-    if len(shape) > 2 and d.flag(3):
+    if len(shape) > 2 and d.flag():
         shape = (*shape[:-1], 1)
     mask = Tensor(shape, "bool", d.choice(["padding", "bool"]), d.integer(0, 3), planted=((0, 1.0),))
     if d.flag():

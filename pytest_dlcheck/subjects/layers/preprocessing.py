@@ -162,6 +162,8 @@ def _category_encoding(d: Draw) -> None:
     d.common_options()
     # Of one axis, the batch is the sample, unless each element is encoded on its own.
     shape = d.shape(2) if mode != "one_hot" else d.shape(d.choice([2, 1]))
+    if mode == "one_hot" and len(shape) == 2 and d.flag():
+        shape = (shape[0], 1)  # a column, of which some layers make a vector
     d.inputs = d.integers(shape, 0, count - 1, ("int32", "int64", "uint8"))
     if mode == "count" and not sparse and d.flag():
         d.call["count_weights"] = d.floats(shape)
