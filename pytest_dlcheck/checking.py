@@ -6,7 +6,7 @@ import contextlib
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,6 +25,7 @@ from pytest_dlcheck.properties.layers.judging import Judging
 from pytest_dlcheck.properties.verdict import HARMLESS, PASS, Verdict, failed
 from pytest_dlcheck.seeds import derive
 from pytest_dlcheck.strategies.draw import StillFails, random_case, shrink, simplest_case
+from pytest_dlcheck.strategies.spreading import pairs, spread
 from pytest_dlcheck.subjects.spec import LayerSpec, World
 
 __all__ = ["Judged", "LayerCheck", "judge_case"]
@@ -179,11 +180,9 @@ class LayerCheck:
         # The simplest case is one of them where there are several; where there are few, it says least.
         if wanted > 2:
             self._look(simplest_case(self.spec, self.world))
-        # A layer with few options has fewer cases than that.
-        for number in range(4 * wanted):
+        for case, choices in self._draws(wanted):
             if self.drawn >= wanted or self.cut:
                 break
-            case, choices = random_case(self.spec, self.world, derive(self.seed, str(number)))
             self._choices.setdefault(case.key(), choices)
             self._look(case)
         findings = [self._finding(name, dtype, tally) for (name, dtype), tally in self._tallies.items()]
@@ -191,6 +190,19 @@ class LayerCheck:
             said = f"the budget of {self.budget_s:.3g} s left time for {self.drawn} of {wanted} cases"
             findings.append(Finding("cases", "any", self.group, "skip", said, self.drawn))
         return stale + findings
+
+    def _draws(self, wanted: int) -> Iterator[tuple[Case, tuple[int, ...]]]:
+        """Random cases, more than are wanted, since a layer with few options has few that differ."""
+        drawn = (random_case(self.spec, self.world, derive(self.seed, str(number))) for number in range(4 * wanted))
+        if self.effort.pool == 1:
+            yield from drawn
+            return
+        more = [
+            random_case(self.spec, self.world, derive(self.seed, str(number))) for number in range(self.effort.pool * wanted)
+        ]
+        # Each once, in the order in which they were drawn.
+        pool = list({case.key(): (case, choices) for case, choices in reversed(more)}.values())[::-1]
+        yield from spread(pool, pairs([case for case, _ in pool]), len(pool))
 
     def _judge(
         self,

@@ -27,6 +27,8 @@ class Effort:
         in_turns: whether a case is observed in one half of the ways only, the next one in the other half.
         quick: whether what is compiled for the eager calls goes without the compiler's optimizations.
         replays: whether the register's stored cases are judged, too.
+        pool: out of how many times as many cases those are chosen that show most combinations of options; 1 to take them as
+            they are drawn.
     """
 
     examples: Mapping[str, int]
@@ -37,6 +39,7 @@ class Effort:
     in_turns: bool = False
     quick: bool = False
     replays: bool = True
+    pool: int = 1
 
     def cases(self, group: str, backend: Backend) -> int:
         """How many cases a group of modes gets on a backend."""
@@ -55,8 +58,10 @@ EXAMPLES: Mapping[str, Effort] = MappingProxyType(
             quick=True,
             replays=False,
         ),
-        "default": Effort({"eager": 15, "graph": 5, "compiled": 2}, values=8, op_by_op=5, costly=2, shrink_s=20, quick=True),
-        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, values=20, op_by_op=50, costly=15, shrink_s=60),
+        "default": Effort(
+            {"eager": 15, "graph": 5, "compiled": 2}, values=8, op_by_op=5, costly=2, shrink_s=20, quick=True, pool=12
+        ),
+        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, values=20, op_by_op=50, costly=15, shrink_s=60, pool=6),
     }
 )
 
