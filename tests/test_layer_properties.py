@@ -267,6 +267,21 @@ def test_a_constraint_that_was_dropped_is_caught() -> None:
     assert verdict.outcome == "fail"
 
 
+@pytest.mark.parametrize(("share", "expected"), [(1.0, "pass"), (0.5, "fail")])
+def test_low_rank_parts_are_penalized_beside_a_frozen_kernel(share: float, expected: str) -> None:
+    def weighed(name: str, trainable: bool) -> Weight:
+        return Weight(name, "float32", BIAS, BIAS, trainable=trainable, constrained=False)
+
+    seen = good()
+    seen.case = Case(CASE.subject, {"kernel_regularizer": "l2", "lora_rank": 1}, CASE.inputs)
+    seen.weights = [weighed("kernel", False), weighed("lora_kernel_a", True), weighed("lora_kernel_b", True)]
+    penalty = 2 * 0.01 * float(np.sum(np.square(BIAS)))
+    seen.eager = outcome(losses=[share * penalty])
+    verdict = judged("losses", seen, replace(SPEC, reference=None))
+    assert verdict is not None
+    assert verdict.outcome == expected
+
+
 def test_every_property_has_a_planted_defect() -> None:
     assert {each.name for each in PROPERTIES} == {name for name, _, _ in DEFECTS} | {"constraints"}
 

@@ -41,6 +41,8 @@ def _given(judging: Judging, kind: str) -> Iterator[tuple[str, Any, list[Weight]
         if suffix != kind or prefix not in WEIGHTS or argument in judging.spec.exempt:
             continue
         names = WEIGHTS[prefix]
+        if kind == "regularizer":  # the low-rank parts are penalized like the kernel, which is frozen beside them
+            names = (*names, *(f"lora_{name}_{part}" for name in names for part in "ab"))
         found = [weight for weight in weights if weight.name.rpartition("/")[2] in names]
         if prefix == "depthwise" and any(weight.name == "depthwise_kernel" for weight in found):
             found = [weight for weight in found if weight.name == "depthwise_kernel"]

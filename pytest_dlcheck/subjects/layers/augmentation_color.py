@@ -148,7 +148,8 @@ def _jitter_is_random(case: Case, training: bool) -> bool:
 
 def _erasing(d: Draw) -> None:
     d.option("factor", SHARES, one_in=2)
-    d.option("scale", [(0.3, 0.9), (0.5, 0.5), 0.8])
+    # Of a small image a small share is nothing at all.
+    d.option("scale", [(0.5, 0.5), (0.3, 0.9), 0.8], one_in=2)
     channels = 3
     fill = d.option("fill_value", [0.0, 7, 300.0, (1.0, 2.0, 3.0)], one_in=2)
     value_range = draw_value_range(d)
