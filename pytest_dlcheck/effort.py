@@ -59,9 +59,9 @@ EXAMPLES: Mapping[str, Effort] = MappingProxyType(
             replays=False,
         ),
         "default": Effort(
-            {"eager": 15, "graph": 5, "compiled": 2}, values=8, op_by_op=5, costly=2, shrink_s=20, quick=True, pool=12
+            {"eager": 15, "graph": 5, "compiled": 2}, values=8, op_by_op=5, costly=8, shrink_s=20, quick=True, pool=12
         ),
-        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, values=20, op_by_op=50, costly=15, shrink_s=60, pool=6),
+        "nightly": Effort({"eager": 150, "graph": 40, "compiled": 12}, values=20, op_by_op=50, costly=60, shrink_s=60, pool=6),
     }
 )
 

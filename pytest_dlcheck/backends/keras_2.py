@@ -6,7 +6,7 @@ Keras 3; this module only spells the few things around them that were renamed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,12 +67,14 @@ class KerasTwo:
             dtype_policy=keras.mixed_precision.global_policy,
             set_dtype_policy=keras.mixed_precision.set_global_policy,
         )
-        # Their place in Keras 2.12.
+        # In Keras 2.12 layers have functions of their own, and arrays and shapes stay what they are until a model is written.
         saving, older = keras.saving, keras.layers
         self.saving = SimpleNamespace(
             custom_object_scope=keras.utils.custom_object_scope,
-            serialize_keras_object=getattr(saving, "serialize_keras_object", older.serialize),
-            deserialize_keras_object=getattr(saving, "deserialize_keras_object", older.deserialize),
+            serialize_keras_object=getattr(saving, "serialize_keras_object", lambda layer: _plain(older.serialize(layer))),
+            deserialize_keras_object=getattr(
+                saving, "deserialize_keras_object", lambda config, safe_mode=True: older.deserialize(config)
+            ),
         )
         self.backend = SimpleNamespace(backend=lambda: "tensorflow", standardize_dtype=_name_of_dtype)
 
@@ -88,3 +90,15 @@ def _name_of_dtype(dtype: Any) -> str:
     import tensorflow as tf
 
     return str(tf.as_dtype(dtype).name)
+
+
+def _plain(value: Any) -> Any:
+    """A config with what JSON lacks as lists and numbers: arrays, shapes, dictionaries that are watched."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    for way in ("as_list", "tolist"):
+        if hasattr(value, way):
+            return getattr(value, way)()
+    return value

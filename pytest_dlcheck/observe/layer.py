@@ -393,7 +393,8 @@ class LayerObserver(LayerRunner):
         inputs = self.case.inputs
         if not isinstance(inputs, Tensor) or inputs.literal is not None or self.case.masks or tensors(dict(self.case.call)):
             return
-        for axis in range(1, len(inputs.shape)):
+        kept = {axis % len(inputs.shape) for axis in self.spec.keeps(self.case)}
+        for axis in sorted({*range(1, len(inputs.shape))} - kept):
             shape = (*inputs.shape[:axis], inputs.shape[axis] + 1, *inputs.shape[axis + 1 :])
             case = self.case.replace(inputs=replace(inputs, shape=shape))
             new = self.attempt("the call of a new layer", partial(self._as_new, case))

@@ -37,8 +37,6 @@ KERAS_2_ONLY = frozenset(
 # Nothing that Keras could be asked for: a layer's generators are no variables in Keras 2.
 _SEED = "the random state of a Keras 2 layer is no variable, so that nothing puts it back"
 
-_CONFIG = "Keras 2.12 has no public function that writes a layer down as JSON knows it"
-
 _CHANNELS_FIRST = (
     "Keras 2 hands channels first on to TensorFlow, which has it on the CPU for some dtypes and sizes only, by way of oneDNN"
 )
@@ -122,11 +120,10 @@ def of_generation(spec: LayerSpec, keras_version: str) -> LayerSpec:
     if not is_keras_2(keras_version):
         return spec
     layer = LAYERS.get(spec.name, Layer())
-    unwritten = {"config": _CONFIG} if keras_version.startswith("2.12.") else {}
     return replace(
         spec,
         older=Older(layer.arguments, layer.weights, layer.absent, VALUES, _not_here),
-        exempt={**spec.exempt, **layer.exempt, **unwritten, "seed": _SEED},
+        exempt={**spec.exempt, **layer.exempt, "seed": _SEED},
         unsupported=never if layer.supported else spec.unsupported,
     )
 

@@ -253,6 +253,7 @@ class LayerSpec:
         rows: whether each sample's output depends on that sample alone.
         rows_in_training: the same in training mode.
         stateful: whether a case's call in inference mode changes its state, as documented.
+        keeps: the axes whose sizes are those of the first call, as documented, though no weight has them.
         sample_rank: the rank of an input that is one sample, not a batch of them, if the layer takes such inputs.
         scale: 1 for gates and probabilities, whose intermediate values are of that size however small the output is.
         not_drawn: constructor parameters that are not drawn, each with the reason.
@@ -279,6 +280,7 @@ class LayerSpec:
     rows: bool = True
     rows_in_training: bool = True
     stateful: Callable[[Case], bool] = lambda case: False
+    keeps: Callable[[Case], Sequence[int]] = lambda case: ()
     sample_rank: int | None = None
     scale: float = 0.0
     not_drawn: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -127,8 +128,14 @@ def _softmax(d: Draw) -> None:
     d.masks = None
     if d.flag(3):
         d.call["mask"] = _keeping_some(d, shape, axis)
-        if d.policy not in HALF and d.flag(3):
-            d.inputs = d.floats(shape, ["huge"])
+        if d.policy not in HALF and d.flag():
+            d.inputs = d.floats(shape, ["huge"]) if d.flag() else _larger_where_masked(d, shape, d.call["mask"])
+
+
+def _larger_where_masked(d: Draw, shape: Sequence[int], mask: Tensor) -> Tensor:
+    """What is masked lies far above what is kept."""
+    masked = np.flatnonzero(~np.broadcast_to(make(mask), shape))
+    return replace(d.floats(shape, ["normal"]), planted=tuple((int(place), 1e10) for place in masked[:3]))
 
 
 def _keeping_some(d: Draw, shape: Sequence[int], axis: Any) -> Tensor:

@@ -65,6 +65,12 @@ def _normalization(d: Draw) -> None:
     d.inputs = d.floats(shape)
 
 
+def _kept(case: Case) -> Sequence[int]:
+    """The axes that have a mean each: it is spread over them when the layer is built, be it one number."""
+    axis = case.arguments.get("axis", -1)
+    return () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+
+
 def _kept_sizes(axis: Any, shape: Sequence[int]) -> list[int]:
     axes = () if axis is None else (axis,) if isinstance(axis, int) else axis
     return [shape[each] for each in sorted(each % len(shape) for each in axes)]
@@ -205,6 +211,7 @@ SPECS = (
             Identity("negative_axis_is_positive", axis_sign("axis")),
             Identity("adapt_in_batches_is_adapt_at_once", _at_once),
         ),
+        keeps=_kept,
     ),
     LayerSpec(
         "Discretization",
