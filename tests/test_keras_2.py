@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pytest_dlcheck.backends.keras_2 import is_keras_2, path_of
+from pytest_dlcheck.backends.keras_2 import is_keras_2, path_of, plain
 from pytest_dlcheck.cases.case import Build, Case, Name, Tensor
 from pytest_dlcheck.cases.script import script
 from pytest_dlcheck.observe.layer import defaults_of, named
@@ -137,3 +138,12 @@ def test_a_script_holds_our_functions_in_the_words_of_its_generation(keras: str,
     text = script(case, "tensorflow", "", keras)
     assert f"return {ops}.add(x, x)" in text
     assert "operations" not in text
+
+
+def test_a_config_of_keras_212_as_json_knows_it() -> None:
+    class Shape:
+        def as_list(self) -> list[int | None]:
+            return [None, 2]
+
+    found = plain({"a": np.arange(3), "b": (np.int64(7), "x", None), "c": {"d": Shape()}})
+    assert json.loads(json.dumps(found)) == {"a": [0, 1, 2], "b": [7, "x", None], "c": {"d": [None, 2]}}

@@ -11,8 +11,9 @@ from scipy import special
 from pytest_dlcheck.cases.case import Build, Case, Name, Tensor
 from pytest_dlcheck.cases.values import make
 from pytest_dlcheck.references.layers import activation as references
+from pytest_dlcheck.strategies.draw import random_case
 from pytest_dlcheck.subjects.layers import SPECS
-from pytest_dlcheck.subjects.spec import Call
+from pytest_dlcheck.subjects.spec import Call, World
 
 X = np.array([[-2.0, -0.5, 0.0], [0.5, 1.0, 7.0]])
 U = 2.0**-24
@@ -143,3 +144,15 @@ def test_softmax_of_shifted_inputs_and_turned_axes() -> None:
     assert identity("Softmax", "shift_invariant").other(case.replace(inputs=Tensor((2, 2)))) is None
     assert identity("Softmax", "order_of_axes").other(case).arguments == {"axis": (2, 1)}
     assert identity("Softmax", "negative_axis_is_positive").other(case).arguments == {"axis": (-2, -1)}
+
+
+def test_only_what_is_masked_is_drawn_far_above_the_rest() -> None:
+    found = 0
+    for seed in range(400):
+        case = random_case(SPECS["Softmax"], World("torch"), seed)[0]
+        places = [place for place, value in case.inputs.planted if value == 1e10]
+        if places:
+            mask = np.broadcast_to(make(case.call["mask"]), case.inputs.shape).reshape(-1)
+            assert not mask[places].any()
+            found += 1
+    assert found > 5

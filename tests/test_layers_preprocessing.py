@@ -260,3 +260,11 @@ def test_one_text_alone_is_as_in_the_batch() -> None:
     assert make(alone.other(case).inputs).tolist() == ["a"]
     assert alone.expected(case, [np.eye(2)])[0].tolist() == [[1.0, 0.0]]
     assert alone.other(case.without("output_mode")) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [({}, (-1,)), ({"axis": 1}, (1,)), ({"axis": (2, -1)}, (2, -1)), ({"axis": None}, ())]
+)
+def test_normalization_keeps_the_sizes_that_have_a_mean(arguments: dict[str, Any], expected: tuple[int, ...]) -> None:
+    case = Case("keras.layers.Normalization", {"mean": 1.0, "variance": 4.0, **arguments}, Tensor((2, 3, 4)))
+    assert tuple(SPECS["Normalization"].keeps(case)) == expected

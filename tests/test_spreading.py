@@ -60,6 +60,14 @@ def test_what_is_particular_about_a_case() -> None:
     assert features(case(axis=[-1, -2]))["axis"] != features(case(axis=[2, 1]))["axis"]
 
 
+@pytest.mark.parametrize(("shape", "expected"), [((2, 1), True), ((2, 3), False), ((2,), False)])
+def test_a_mask_that_is_broadcast(shape: tuple[int, ...], expected: bool) -> None:
+    mask = Tensor(shape, "bool", "padding")
+    called = Case("keras.layers.Planted", {}, Tensor((2, 3, 4)), call={"mask": mask})
+    attached = Case("keras.layers.Planted", {}, Tensor((2, 3, 4)), masks=(mask,))
+    assert ["a mask is broadcast" in features(each) for each in (called, attached)] == [expected] * 2
+
+
 def test_what_only_others_have_is_a_feature_too() -> None:
     one, other = pairs([case(), case(axis=1)])
     assert ("axis", "-") in one

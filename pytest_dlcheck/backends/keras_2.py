@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["KerasTwo", "is_keras_2", "operations", "path_of"]
+__all__ = ["KerasTwo", "is_keras_2", "operations", "path_of", "plain"]
 
 
 def is_keras_2(version: str) -> bool:
@@ -71,7 +71,7 @@ class KerasTwo:
         saving, older = keras.saving, keras.layers
         self.saving = SimpleNamespace(
             custom_object_scope=keras.utils.custom_object_scope,
-            serialize_keras_object=getattr(saving, "serialize_keras_object", lambda layer: _plain(older.serialize(layer))),
+            serialize_keras_object=getattr(saving, "serialize_keras_object", lambda layer: plain(older.serialize(layer))),
             deserialize_keras_object=getattr(
                 saving, "deserialize_keras_object", lambda config, safe_mode=True: older.deserialize(config)
             ),
@@ -92,12 +92,12 @@ def _name_of_dtype(dtype: Any) -> str:
     return str(tf.as_dtype(dtype).name)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A config with what JSON lacks as lists and numbers: arrays, shapes, dictionaries that are watched."""
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     for way in ("as_list", "tolist"):
         if hasattr(value, way):
             return getattr(value, way)()

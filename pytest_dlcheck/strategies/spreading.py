@@ -82,18 +82,23 @@ def features(case: Case) -> dict[str, str]:
         found[f"call {name}"] = _kind(value)
         if isinstance(value, Tensor):
             found |= _of_tensor(f"call {name}", value)
-    if isinstance(case.inputs, Tensor):
-        of_masks = [*(case.masks or ()), *(value for name, value in case.call.items() if "mask" in name)]
-        repeated = [_is_broadcast(mask, case.inputs) for mask in of_masks if isinstance(mask, Tensor)]
-        found |= {"a mask is broadcast": str(True)} if any(repeated) else {}
+    found |= {"a mask is broadcast": str(True)} if _has_broadcast_mask(case) else {}
     found |= {f"setting {name}": str(value) for name, value in case.settings.items()}
     found["adapted"] = str(case.adapt is not None)
     return found
 
 
-def _is_broadcast(mask: Tensor, inputs: Tensor) -> bool:
-    """Whether one entry of the mask stands for several of the inputs along an axis that it has."""
-    return any(one == 1 < size for one, size in zip(mask.shape, inputs.shape, strict=False))
+def _has_broadcast_mask(case: Case) -> bool:
+    """Whether one entry of a mask stands for several of the inputs along an axis that the mask has."""
+    if not isinstance(case.inputs, Tensor):
+        return False
+    masks = [*(case.masks or ()), *(value for name, value in case.call.items() if "mask" in name)]
+    return any(
+        one == 1 < size
+        for mask in masks
+        if isinstance(mask, Tensor)
+        for one, size in zip(mask.shape, case.inputs.shape, strict=False)
+    )
 
 
 def _of_tensor(name: str, tensor: Tensor) -> dict[str, str]:
